@@ -1,0 +1,46 @@
+"""What the tasks share. Importing it brings in TensorFlow, in graph mode and without its start-up chatter."""
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+
+
+@contextmanager
+def _quiet_stderr():
+    """Holds back what C++ code writes to stderr, and shows it after all if the block fails."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _import_tensorflow():
+    import tensorflow.compat.v1 as tf
+
+    tf.logging.set_verbosity(tf.logging.ERROR)
+    tf.disable_v2_behavior()
+    tf.enable_resource_variables()
+
+
+try:
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:  # the user wants to see TensorFlow's messages
+        _import_tensorflow()
+    else:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"  # errors only; 2.21 prints some lines before it reads this
+        with _quiet_stderr():
+            _import_tensorflow()
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"error: {sys.executable} has no module {error.name!r}. Run ./run.sh setup and use .venv/bin/python, "
+        "or: pip install -r requirements.txt"
+    )

@@ -1,0 +1,93 @@
+"""Batches inside the graph: images that stay on the device, and examples that are a pure function of the step."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+
+class OnDevice(NamedTuple):
+    """A split as two local uint8 variables, neither in checkpoints nor in the graph definition, and their filling.
+
+    Run tf.local_variables_initializer() once with `feed` (as Scaffold does with local_init_feed_dict).
+    """
+
+    images: tf.Variable
+    labels: tf.Variable
+    feed: dict
+    size: int
+
+
+def on_device(split, name):
+    """Variables for a datasets.Split, placed by the tf.device in force."""
+    feed, variables = {}, []
+    with tf.variable_scope(name):
+        for part, array in zip(("images", "labels"), split, strict=True):
+            value = tf.placeholder(tf.uint8, array.shape, part)
+            feed[value] = array
+            variables.append(
+                tf.get_variable(part, initializer=value, trainable=False, collections=[tf.GraphKeys.LOCAL_VARIABLES])
+            )
+    return OnDevice(*variables, feed, len(split.labels))
+
+
+def shuffled(data, step, batch_size, seed):
+    """The batch of a step: images float32 [batch_size, height, width, channels] in 0–255, labels int32 [batch_size].
+
+    Each epoch is a permutation of the data, keyed by (seed, epoch), and batches run on from one epoch into the next.
+    So a batch depends on (seed, step) alone: nothing has to be saved for a later run to continue the same stream.
+    step: scalar int64 tensor, 0 at the first batch.
+    """
+    with tf.name_scope("batch"):
+        position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+        epoch, offset = position // data.size, position % data.size
+        key = tf.stack([tf.fill([batch_size], tf.constant(seed, tf.int64)), epoch, tf.zeros_like(epoch)], axis=1)
+        last = tf.constant(data.size - 1, tf.int64)
+        return _take(data, tf.raw_ops.RandomIndexShuffle(index=offset, seed=key, max_index=last, rounds=4))
+
+
+def in_order(data, start, batch_size):
+    """Examples start, start + 1, … (scalar int64 tensor): at most batch_size, fewer where the data ends."""
+    with tf.name_scope("batch"):
+        return _take(data, tf.range(start, tf.minimum(start + batch_size, data.size)))
+
+
+def _take(data, indices):
+    images, labels = tf.gather(data.images, indices), tf.gather(data.labels, indices)
+    return tf.cast(images, tf.float32), tf.cast(labels, tf.int32)
+
+
+def standardize(images, mean, std):
+    """(pixel - mean) / std: what a network takes. mean and std as run.json has them, in pixel values 0–255."""
+    return (images - mean) / std
+
+
+def random_affine(images, step, seed, degrees, scale, shear, shift):
+    """Turns, stretches, slants and moves each image at random, keyed by (seed, step); black comes in at the edges.
+
+    images: float32 [batch, height, width, channels]. degrees: largest turn either way. scale: largest change of height
+    and of width, each by a factor up to 1 + scale or its inverse. shear: largest slant, in pixels per row.
+    shift: largest move along each axis, in pixels.
+    """
+    with tf.name_scope("random_affine"):
+        height, width = images.shape.as_list()[1:3]
+        keyed = tf.stack([tf.constant(seed, tf.int64), step])
+        turn, stretch_x, stretch_y, slant, move_x, move_y = tf.unstack(
+            tf.random.stateless_uniform([6, tf.shape(images)[0]], keyed, minval=-1.0)
+        )
+        cos, sin = tf.cos(turn * np.radians(degrees)), tf.sin(turn * np.radians(degrees))
+        stretch_x, stretch_y = (tf.exp(s * np.log1p(scale)) for s in (stretch_x, stretch_y))
+        slant *= shear
+        # Output pixel (x, y) → input pixel (a·x + b·y + c, d·x + e·y + f): stretch · turn · slant about the middle.
+        a, b = stretch_x * cos, stretch_x * (slant * cos - sin)
+        d, e = stretch_y * sin, stretch_y * (slant * sin + cos)
+        middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+        c = middle_x - a * middle_x - b * middle_y + move_x * shift
+        f = middle_y - d * middle_x - e * middle_y + move_y * shift
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=images,
+            transforms=tf.stack([a, b, c, d, e, f, tf.zeros_like(a), tf.zeros_like(a)], axis=1),
+            output_shape=[height, width],
+            fill_value=0.0,
+            interpolation="BILINEAR",
+        )

@@ -1,0 +1,88 @@
+"""Checkpoints: which there are, and restoring one with a clear word where it does not fit."""
+
+import time
+
+import tensorflow.compat.v1 as tf
+
+from common import runs
+from common.command_line import UserError, shown
+
+# What reading a checkpoint raises when the trainer deletes it meanwhile, or it is not whole.
+UNREADABLE = (tf.errors.NotFoundError, tf.errors.DataLossError, tf.errors.OutOfRangeError, tf.errors.InvalidArgumentError)
+
+
+class Unreadable(UserError):
+    """The checkpoint is gone or not whole; another may be fine."""
+
+
+def latest(directory):
+    """The path of the newest checkpoint in a folder, or None."""
+    return tf.train.latest_checkpoint(str(directory))
+
+
+def step(path):
+    """The global step in a checkpoint's name, model.ckpt-STEP; 0 for no checkpoint."""
+    return int(str(path).rpartition("-")[2]) if path else 0
+
+
+def folder_with_one(find, wait, command):
+    """The folder that find() names, once it holds a checkpoint.
+
+    Where it does not, waits for one to come; with wait=False raises UserError with the command that makes one.
+    """
+    told = False
+    while not latest(directory := find()):
+        if not wait:
+            raise UserError(f"no checkpoint in {shown(directory)}; this makes one: {command}")
+        if not told:
+            print(f"waiting for a checkpoint in {shown(directory)}; this makes one: {command}", flush=True)
+            told = True
+        time.sleep(1)
+    return directory
+
+
+def follow(directory, interval):
+    """Yields the newest checkpoint of a folder each time there is a new one, every `interval` seconds at most.
+
+    Ends with the checkpoint of the run's last step, or the last one of a trainer that ended before it.
+    """
+    newest, trainer_seen = None, False
+
+    def finished():
+        nonlocal trainer_seen
+        training = runs.is_training(directory)
+        trainer_seen = trainer_seen or training
+        at_end = step(newest) >= runs.read(directory)["steps"] or (trainer_seen and not training)
+        return at_end and latest(directory) == newest
+
+    for newest in tf.train.checkpoints_iterator(str(directory), interval, timeout=interval, timeout_fn=finished):
+        yield newest
+
+
+def restore(session, saver, variables, path):
+    """Restores `variables`, a dict from names in the checkpoint to variables, by a Saver made from that dict.
+
+    Raises Unreadable if the checkpoint is gone or damaged, UserError that lists the variables that it lacks or
+    holds in another shape.
+    """
+    try:
+        held = tf.train.NewCheckpointReader(str(path)).get_variable_to_shape_map()
+    except (*UNREADABLE, ValueError) as error:
+        raise Unreadable(f"cannot read the checkpoint {path}: {_first_line(error)}") from None
+    wanted = {name: variable.shape.as_list() for name, variable in variables.items()}
+    differences = [f"{name} is not in it" for name in sorted(wanted.keys() - held.keys())]
+    differences += [
+        f"{name} is {held[name]} in it, {wanted[name]} in the network"
+        for name in sorted(wanted.keys() & held.keys())
+        if held[name] != wanted[name]
+    ]
+    if differences:
+        raise UserError(f"the checkpoint {path} does not fit the network: {'; '.join(differences)}")
+    try:
+        saver.restore(session, str(path))
+    except (*UNREADABLE, ValueError) as error:
+        raise Unreadable(f"cannot read the checkpoint {path}: {_first_line(error)}") from None
+
+
+def _first_line(error):
+    return str(error).strip().split("\n")[0]

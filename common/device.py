@@ -1,0 +1,29 @@
+"""Where a graph runs: the name that a user gives, and the session that goes with it."""
+
+import tensorflow.compat.v1 as tf
+
+from common.command_line import UserError
+
+
+def resolve(name):
+    """Turns auto, cpu, gpu or a TensorFlow name such as /device:GPU:1 into the name of a device that is there.
+
+    auto is the first GPU, or the CPU where there is none. Does not touch a GPU's memory.
+    Raises UserError, which lists the devices there are, for any other.
+    """
+    gpus = [f"/device:GPU:{i}" for i in range(len(tf.config.list_physical_devices("GPU")))]
+    available = ["/device:CPU:0", *gpus]
+    aliases = {"auto": (gpus or available)[0], "cpu": "/device:CPU:0", "gpu": "/device:GPU:0"}
+    device = aliases.get(name.lower(), name)
+    if device not in available:
+        raise UserError(f"no device {name!r} on this machine; there is: {', '.join(available)}")
+    return device
+
+
+def session_config(device):
+    """ConfigProto for a graph on `device`: GPU memory grows on demand, so that trainer and tester share one card."""
+    config = tf.ConfigProto(allow_soft_placement=True)  # an operation without a GPU kernel runs on the CPU
+    config.gpu_options.allow_growth = True
+    if "CPU" in device:
+        config.device_count["GPU"] = 0
+    return config

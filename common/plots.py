@@ -1,0 +1,107 @@
+"""Pictures for people: training curves, confusion matrix, wrong images, an app's answer."""
+
+import io
+import logging
+
+import matplotlib
+
+matplotlib.use("agg")  # draws to files; needs no screen
+from matplotlib import pyplot as plt  # noqa: E402
+
+BLUE, ORANGE, GREY = "#1f77b4", "#e07020", "#9aa0a6"
+plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "font.size": 10, "axes.titlesize": 11})
+
+
+def curves(log_dir, title):
+    """Draws loss, accuracies and learning rate from TensorBoard's files in log_dir. Returns the path of curves.png there.
+
+    Read from the log, not from memory, so that a resumed run is drawn whole.
+    """
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it tells of each restart in the log
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = EventAccumulator(str(log_dir), size_guidance={"scalars": 0, "images": 1, "histograms": 1}).Reload()
+    scalars = {
+        tag: ([e.step for e in log.Scalars(tag)], [e.value for e in log.Scalars(tag)]) for tag in log.Tags()["scalars"]
+    }
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
+    panels = {
+        "Loss": {"loss/total": BLUE, "loss/cross_entropy": ORANGE, "loss/l2": GREY},
+        "Accuracy": {"accuracy/training": GREY, "accuracy/validation": BLUE},
+        "Learning rate": {"learning_rate": BLUE},
+    }
+    for axis, (name, tags) in zip(axes, panels.items(), strict=True):
+        for tag, color in tags.items():
+            if tag in scalars:
+                axis.plot(*scalars[tag], color=color, label=tag.split("/")[-1].replace("_", " "), linewidth=1.5)
+        axis.set(title=name, xlabel="step")
+        axis.grid(alpha=0.25)
+        if len(tags) > 1:
+            axis.legend(frameon=False)
+    axes[0].set_yscale("log")
+    figure.suptitle(title)
+    return _save(figure, log_dir / "curves.png")
+
+
+def confusion(counts, class_names):
+    """PNG bytes: rows are the true classes, columns the answers; the colour shows the mistakes only."""
+    figure, axis = plt.subplots(figsize=(6.4, 6), layout="constrained")
+    mistakes = counts.copy()
+    mistakes[range(len(counts)), range(len(counts))] = 0
+    axis.imshow(mistakes, cmap="Oranges", vmax=max(mistakes.max(), 1) * 1.4)
+    for row, column in ((r, c) for r in range(len(counts)) for c in range(len(counts)) if counts[r, c]):
+        axis.text(column, row, counts[row, column], ha="center", va="center", color="grey" if row == column else "black")
+    ticks = range(len(class_names))
+    turned = 45 if max(map(len, class_names)) > 3 else 0
+    axis.set_xticks(ticks, class_names, rotation=turned)
+    axis.set_yticks(ticks, class_names)
+    axis.set(xlabel="answer", ylabel="label", title=f"{mistakes.sum()} wrong of {counts.sum():,}")
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+    return _png(figure)
+
+
+def gallery(images, labels, answers, probabilities, class_names, columns=6):
+    """PNG bytes: a grid of images (uint8 [n, height, width, channels]), each with its label, the answer and how sure."""
+    rows = max(1, -(-len(images) // columns))
+    figure, axes = plt.subplots(rows, columns, figsize=(1.7 * columns, 2.0 * rows), layout="constrained", squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, label, answer, probability in zip(axes.flat, images, labels, answers, probabilities, strict=False):
+        axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
+        axis.set_title(f"{class_names[answer]} ({probability:.0%})\nlabel: {class_names[label]}", fontsize=9)
+    return _png(figure)
+
+
+def answer(path, picture, network_input, probabilities, class_names, title):
+    """Saves what an app saw and said: the picture, the network's input, and a bar for each class, to path."""
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained", width_ratios=[1, 1, 1.1])
+    axes[0].imshow(picture)
+    axes[0].set_title("the picture")
+    axes[1].imshow(network_input.squeeze(), cmap="gray", vmin=0, vmax=255)
+    height, width = network_input.shape[:2]
+    axes[1].set_title(f"what the network sees ({width}×{height})")
+    for axis in axes[:2]:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(True)
+        axis.spines[:].set_color("lightgrey")
+    best = probabilities.argmax()
+    colors = [ORANGE if i == best else BLUE for i in range(len(probabilities))]
+    bars = axes[2].barh(range(len(probabilities)), probabilities, color=colors)
+    axes[2].bar_label(bars, [f"{p:.1%}" if p >= 0.001 else "" for p in probabilities], padding=3, fontsize=9)
+    axes[2].set_yticks(range(len(class_names)), class_names)
+    axes[2].invert_yaxis()
+    axes[2].set(xlim=(0, 1.15), xticks=[0, 0.5, 1], xlabel="probability", title=title)
+    return _save(figure, path)
+
+
+def _save(figure, path):
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path
+
+
+def _png(figure):
+    buffer = io.BytesIO()
+    _save(figure, buffer)
+    return buffer.getvalue()

@@ -1,0 +1,101 @@
+"""A run's folders and its run.json: what test.py and app.py need to rebuild the network that backward.py trained."""
+
+import json
+import os
+from pathlib import Path
+
+import filelock
+import tensorflow.compat.v1 as tf
+
+from common.command_line import UserError
+
+LOCK = "trainer.lock"
+KEYS = "network dataset dataset_title class_names image_size image_mean image_std recipe seed steps".split()
+
+
+def folder(root, task, network, dataset):
+    """root/task/network; for any data set but the task's own, root/task/network-dataset."""
+    return Path(root) / task / (network if dataset == task else f"{network}-{dataset}")
+
+
+def find(root, task, network, dataset):
+    """The folder of a run to restore. "auto": the task's own data set, or generated if only that was trained on."""
+    if dataset != "auto":
+        return folder(root, task, network, dataset)
+    own, generated = (folder(root, task, network, name) for name in (task, "generated"))
+    return generated if (generated / "run.json").exists() and not (own / "run.json").exists() else own
+
+
+def write(directory, record):
+    """Writes run.json whole or not at all."""
+    part = directory / "run.json.part"
+    part.write_text(json.dumps(record, indent=1) + "\n")
+    os.replace(part, directory / "run.json")
+
+
+def read(directory):
+    """The record in directory/run.json. Raises UserError where there is none, or it is damaged."""
+    path = Path(directory) / "run.json"
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; it is written beside the checkpoints in training") from None
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+    if missing := [key for key in KEYS if key not in record]:
+        raise UserError(f"{path} is damaged: it lacks {', '.join(missing)}")
+    return record
+
+
+def start(directory, record, may_change):
+    """Writes the record of a run that starts or goes on in a folder.
+
+    Raises UserError if the checkpoints there come from a run that differs in more than the keys in may_change:
+    training on from them would continue neither the one nor the other.
+    """
+    if tf.train.latest_checkpoint(str(directory)):
+        there, here = _flat(read(directory)), _flat(record)
+        differences = [
+            f"{key} is {there.get(key)!r} there and {here.get(key)!r} here"
+            for key in sorted(there.keys() | here.keys())
+            if key.split(".")[0] not in may_change and there.get(key) != here.get(key)
+        ]
+        if differences:
+            raise UserError(
+                f"{directory} holds another run: {'; '.join(differences)}. Continue it with the same settings, "
+                "choose another --checkpoint-dir, or delete the folder"
+            )
+    write(directory, record)
+
+
+def _flat(record):
+    """{"recipe": {"epochs": 8}} → {"recipe.epochs": 8}, with the types that JSON keeps."""
+    flat = {}
+    for key, value in json.loads(json.dumps(record)).items():
+        flat.update({f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value})
+    return flat
+
+
+def lock(directory):
+    """Makes the folder and locks it for the trainer, until released or the process ends, however it ends.
+
+    Raises UserError if another trainer has it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        return filelock.FileLock(directory / LOCK).acquire(timeout=2)  # seconds; a tester looks in for a moment
+    except filelock.Timeout:
+        raise UserError(
+            f"another backward.py is training in {directory}; wait for it, stop it, or choose another --checkpoint-dir"
+        ) from None
+
+
+def is_training(directory):
+    """Whether a trainer is at work in the folder."""
+    if not (directory / LOCK).exists():
+        return False
+    try:
+        filelock.FileLock(directory / LOCK).acquire(timeout=0).lock.release()
+        return False
+    except filelock.Timeout:
+        return True

@@ -1,0 +1,162 @@
+"""Trains an MNIST network; run mnist/test.py beside it to see the test accuracy come in.
+
+    python mnist/backward.py                            # convnet, the default
+    python mnist/backward.py --network lenet5
+    python mnist/backward.py --set learning_rate=0.1    # one entry of the recipe changed
+
+A run that was stopped, in whatever way, goes on where it was when the same command is given again.
+"""
+
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+if not __package__:  # run as a script: the path starts at the repository, not at mnist/
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from common import batches, checkpoints, command_line, datasets, device, evaluation, runs, training
+from mnist.forward import IMAGE_SIZE, NETWORKS, forward
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+IMAGE_MEAN, IMAGE_STD = 0.0, 255.0  # the input is (pixel - mean) / std: 0 is paper, and so is the convolutions' padding
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. --set changes single entries."""
+
+    batch_size: int = 256  # images
+    epochs: float = 8.0
+    learning_rate: float = 0.2  # at step 0
+    learning_rate_decay: float = 0.57  # factor per epoch, applied smoothly
+    momentum: float = 0.9  # Nesterov's
+    regularizer: float = 5e-4  # of the L2 terms, ½Σw²
+    moving_average_decay: float = 0.99  # per step
+    degrees: float = 10.0  # augmentation: largest turn either way
+    scale: float = 0.1  # largest change of height and of width
+    shear: float = 0.15  # largest slant, pixels per row
+    shift: float = 2.0  # largest move, pixels
+    save_steps: int = 200  # between checkpoints, and between validations
+
+
+RECIPES = {
+    "convnet": Recipe(),
+    "lenet5": Recipe(batch_size=100, learning_rate=0.02, learning_rate_decay=0.7, epochs=10),
+    "fully_connected": Recipe(learning_rate=0.1),
+}
+
+
+def standardize(images):
+    return batches.standardize(images, IMAGE_MEAN, IMAGE_STD)
+
+
+def backward(network, data, recipe, steps, seed, checkpoint_dir, log_dir, device_name):
+    """Trains a network up to global step `steps`, from the last checkpoint in checkpoint_dir if there is one.
+
+    data: datasets.DataSet. Returns the training.Report, and the number of the signal that ended it early, or None.
+    """
+    tf.set_random_seed(seed)
+    with tf.device(device_name):
+        # Data: uint8, kept on the device.
+        train = batches.on_device(data.train, "train_data")
+        validation = batches.on_device(data.validation, "validation_data")
+
+        # Batch: a function of (seed, global step) alone.
+        global_step = tf.train.get_or_create_global_step()
+        step = tf.identity(global_step, "step")  # read once, before the train step increments it
+        images, labels = batches.shuffled(train, step, recipe.batch_size, seed)
+        images = batches.random_affine(images, step, seed, recipe.degrees, recipe.scale, recipe.shear, recipe.shift)
+
+        # Logits.
+        logits = forward(standardize(images), True, recipe.regularizer, network)
+
+        # Loss: cross-entropy and the L2 terms that the weights left in a collection.
+        cross_entropy = tf.losses.sparse_softmax_cross_entropy(labels, logits, loss_collection=None)
+        l2 = tf.add_n(tf.get_collection("losses"), "l2")
+        loss = cross_entropy + l2
+
+        # Learning rate.
+        epoch = train.size / recipe.batch_size  # steps
+        learning_rate = tf.train.exponential_decay(recipe.learning_rate, step, epoch, recipe.learning_rate_decay)
+
+        # Train step, after the updates of the batch-norm statistics.
+        optimizer = tf.train.MomentumOptimizer(learning_rate, recipe.momentum, use_nesterov=True)
+        with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+            train_step = optimizer.minimize(loss, global_step)
+
+        # EMA: made inside the control dependency, or nothing would order it after the train step.
+        ema = tf.train.ExponentialMovingAverage(recipe.moving_average_decay, global_step)
+        with tf.control_dependencies([train_step]):
+            train_op = ema.apply(tf.trainable_variables() + tf.moving_average_variables())
+
+        accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels), tf.float32))
+        training.summarize(images, {"total": loss, "cross_entropy": cross_entropy, "l2": l2}, learning_rate, ema)
+        with training.averages_for_variables(ema), tf.name_scope("validation"):
+            validate = evaluation.evaluator(validation, lambda x: forward(standardize(x), False, None, network))
+
+    # Saver, and what else goes along with the loop.
+    saver = tf.train.Saver(save_relative_paths=True)
+    writer = tf.summary.FileWriter(str(log_dir))
+    report = training.Report(loss, accuracy, learning_rate, validate, recipe.batch_size, steps, recipe.save_steps, writer)
+    stop = training.StopOnSignal()
+    hooks = [training.Summaries(writer), training.Save(saver, checkpoint_dir, recipe.save_steps), report, stop]
+
+    # Loop.
+    feed, config = train.feed | validation.feed, device.session_config(device_name)
+    with training.session(saver, checkpoint_dir, steps, feed, config, hooks) as session:
+        while not session.should_stop():
+            session.run(train_op)
+    return report, stop.received
+
+
+def main():
+    parser = command_line.parser(__doc__, list(NETWORKS), datasets.MNIST_FAMILY)
+    command_line.add_data_dir(parser)
+    parser.add_argument("--steps", type=int, help="train up to this global step instead of the recipe's epochs")
+    parser.add_argument("--seed", type=int, default=1, help="of the initial weights, the batches and the augmentation")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change entries of the recipe")
+    args = parser.parse_args()
+    command_line.choose("network", args.network, list(NETWORKS))
+    recipe = command_line.override(RECIPES[args.network], args.set)
+    device_name = device.resolve(args.device)
+    command_line.choose("data set", args.dataset, ["auto", *datasets.MNIST_FAMILY])
+    if args.dataset == "auto":
+        data = datasets.load_or_generate("mnist", args.data_dir)
+    else:
+        data = datasets.load(args.dataset, args.data_dir)
+    steps = args.steps or round(recipe.epochs * len(data.train.labels) / recipe.batch_size)
+
+    checkpoint_dir = runs.folder(args.checkpoint_dir, "mnist", args.network, data.name)
+    log_dir = runs.folder(args.log_dir, "mnist", args.network, data.name) / "train"
+    record = {
+        "network": args.network,
+        "dataset": data.name,
+        "dataset_title": data.title,
+        "dataset_sha256": data.digest,
+        "class_names": data.class_names,
+        "image_size": IMAGE_SIZE,
+        "image_mean": IMAGE_MEAN,
+        "image_std": IMAGE_STD,
+        "recipe": asdict(recipe),
+        "seed": args.seed,
+        "steps": steps,
+        "versions": {"tensorflow": tf.__version__, "numpy": np.__version__},
+    }
+    title = f"{args.network} on {data.title}"
+    with runs.lock(checkpoint_dir):
+        runs.start(checkpoint_dir, record, may_change=("steps", "versions"))
+        done = checkpoints.step(checkpoints.latest(checkpoint_dir))
+        if done >= steps:
+            print(f"{title}: trained to step {done} already, in {command_line.shown(checkpoint_dir)}; --steps trains on")
+            return 0
+        print(f"{title}: step {done} to {steps} on {device_name}", flush=True)
+        report, stopped_by = backward(
+            args.network, data, recipe, steps, args.seed, checkpoint_dir, log_dir, device_name
+        )
+    return training.finish(report, stopped_by, title, checkpoint_dir, log_dir, steps)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,100 @@
+"""Tests the checkpoints of mnist/backward.py as they come in, on the images that training never saw.
+
+    python mnist/test.py           # beside the trainer, from another terminal; ends when the trainer has finished
+    python mnist/test.py --once    # the newest checkpoint only
+    python mnist/test.py --raw     # the weights themselves instead of their moving averages, to compare
+"""
+
+import sys
+from pathlib import Path
+
+if not __package__:  # run as a script: the path starts at the repository, not at mnist/
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from common import batches, checkpoints, command_line, datasets, device, evaluation, runs
+from mnist.forward import NETWORKS, forward
+
+import tensorflow.compat.v1 as tf
+
+
+def test(run, split, raw, paths, skip_unreadable, show, device_name):
+    """Evaluates a network on a split, with the weights of one checkpoint after the other.
+
+    run: the record in run.json. split: datasets.Split. raw: the weights themselves, not their moving averages.
+    paths: iterable of checkpoints. skip_unreadable: go on after one that is gone or not whole. show(step, evaluation)
+    is called for each of the others.
+    """
+    with tf.Graph().as_default(), tf.device(device_name):
+        data = batches.on_device(split, "data")
+
+        def network(images):
+            return forward(
+                batches.standardize(images, run["image_mean"], run["image_std"]), False, None, run["network"]
+            )
+
+        evaluate = evaluation.evaluator(data, network)
+        global_step = tf.train.get_or_create_global_step()
+        ema = tf.train.ExponentialMovingAverage(run["recipe"]["moving_average_decay"])
+        variables = {v.op.name: v for v in tf.global_variables()} if raw else ema.variables_to_restore()
+        saver = tf.train.Saver(variables)
+
+        with tf.Session(config=device.session_config(device_name)) as session:
+            session.run(tf.local_variables_initializer(), data.feed)
+            for path in paths:
+                try:
+                    checkpoints.restore(session, saver, variables, path)
+                except checkpoints.Unreadable as error:
+                    if not skip_unreadable:
+                        raise
+                    print(f"{error}; left out", file=sys.stderr)
+                    continue
+                show(session.run(global_step), evaluate(session))
+
+
+def main():
+    parser = command_line.parser(__doc__, list(NETWORKS), datasets.MNIST_FAMILY)
+    command_line.add_data_dir(parser)
+    parser.add_argument("--checkpoint", type=Path, help="this checkpoint only, as in FOLDER/model.ckpt-200")
+    parser.add_argument("--once", action="store_true", help="the newest checkpoint only")
+    parser.add_argument("--interval", type=float, default=2.0, help="seconds between evaluations, at least")
+    parser.add_argument("--split", default="test", help="test or validation")
+    parser.add_argument("--on", help="images of another data set than the one of the training")
+    parser.add_argument("--raw", action="store_true", help="the weights themselves, not their moving averages")
+    args = parser.parse_args()
+    command_line.choose("network", args.network, list(NETWORKS))
+    command_line.choose("data set", args.dataset, ["auto", *datasets.MNIST_FAMILY])
+    command_line.choose("split", args.split, ["test", "validation"])
+    command_line.choose("data set", args.on or "mnist", datasets.MNIST_FAMILY)
+    device_name = device.resolve(args.device)
+
+    if args.checkpoint:
+        directory, paths = args.checkpoint.parent, [args.checkpoint]
+    else:
+        directory = checkpoints.folder_with_one(
+            lambda: runs.find(args.checkpoint_dir, "mnist", args.network, args.dataset),
+            wait=not args.once,
+            command=f"python mnist/backward.py --network {args.network}",
+        )
+        paths = [checkpoints.latest(directory)] if args.once else checkpoints.follow(directory, args.interval)
+    run = runs.read(directory)
+    data = datasets.load(args.on or run["dataset"], args.data_dir)
+    split = getattr(data, args.split)
+
+    weights = "raw weights" if args.raw else "EMA"
+    unusual = "" if data.name == "mnist" else f", {data.title}"
+    name = "-".join([args.split, *(["raw"] if args.raw else []), *([args.on] if args.on else [])])
+    log_dir = runs.folder(args.log_dir, "mnist", run["network"], run["dataset"]) / name
+    writer = tf.summary.FileWriter(str(log_dir))
+
+    def show(step, result):
+        print(f"step {step}  {args.split} accuracy {result.accuracy:.4f} ({weights}{unusual})", flush=True)
+        evaluation.write(writer, step, result, split.images, args.split, data.class_names)
+
+    print(f"{run['network']} trained on {run['dataset_title']}, {len(split.labels):,} images of {data.title}", flush=True)
+    following = not (args.once or args.checkpoint)
+    test(run, split, args.raw, paths, following, show, device_name)
+    print(f"log  {command_line.shown(log_dir)}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)
