@@ -2,13 +2,19 @@
 
 import time
 
-import tensorflow.compat.v1 as tf
-
 from common import runs
 from common.command_line import UserError, shown
 
+import tensorflow.compat.v1 as tf
+
 # What reading a checkpoint raises when the trainer deletes it meanwhile, or it is not whole.
-UNREADABLE = (tf.errors.NotFoundError, tf.errors.DataLossError, tf.errors.OutOfRangeError, tf.errors.InvalidArgumentError)
+UNREADABLE = (
+    tf.errors.NotFoundError,
+    tf.errors.DataLossError,
+    tf.errors.OutOfRangeError,
+    tf.errors.InvalidArgumentError,
+    ValueError,
+)
 
 
 class Unreadable(UserError):
@@ -67,7 +73,7 @@ def restore(session, saver, variables, path):
     """
     try:
         held = tf.train.NewCheckpointReader(str(path)).get_variable_to_shape_map()
-    except (*UNREADABLE, ValueError) as error:
+    except UNREADABLE as error:
         raise Unreadable(f"cannot read the checkpoint {path}: {_first_line(error)}") from None
     wanted = {name: variable.shape.as_list() for name, variable in variables.items()}
     differences = [f"{name} is not in it" for name in sorted(wanted.keys() - held.keys())]
@@ -80,7 +86,7 @@ def restore(session, saver, variables, path):
         raise UserError(f"the checkpoint {path} does not fit the network: {'; '.join(differences)}")
     try:
         saver.restore(session, str(path))
-    except (*UNREADABLE, ValueError) as error:
+    except UNREADABLE as error:
         raise Unreadable(f"cannot read the checkpoint {path}: {_first_line(error)}") from None
 
 

@@ -5,10 +5,10 @@ import struct
 import sys
 from typing import NamedTuple
 
-import numpy as np
-
 from common import download, generated
 from common.command_line import UserError
+
+import numpy as np
 
 VALIDATION_IMAGES = 5000  # the last ones of the training files, held out to choose with
 
@@ -60,7 +60,7 @@ SOURCES = {
     ),
     "fashion": Source(  # https://github.com/zalandoresearch/fashion-mnist
         "Fashion-MNIST",
-        tuple("T-shirt/top,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,ankle boot".split(",")),
+        ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
         (
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
@@ -74,7 +74,7 @@ SOURCES = {
     ),
     "kmnist": Source(  # https://github.com/rois-codh/kmnist
         "Kuzushiji-MNIST",
-        tuple("o ki su tsu na ha ma ya re wo".split()),
+        ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
         (
             "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
             "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
@@ -127,7 +127,7 @@ def parse_idx(content, path):
     other type, and for content that is shorter or longer than its header says.
     """
     if len(content) < 4 or content[:3] != b"\0\0\x08":  # 8: unsigned bytes
-        raise UserError(f"{path} is not an IDX file of unsigned bytes: it starts with {content[:4].hex(' ') or 'nothing'}")
+        raise UserError(f"{path} is not an IDX file of unsigned bytes: it starts with {content[:4]!r}")
     dimensions = content[3]
     start = 4 + 4 * dimensions
     if len(content) < start:

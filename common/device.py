@@ -1,8 +1,8 @@
 """Where a graph runs: the name that a user gives, and the session that goes with it."""
 
-import tensorflow.compat.v1 as tf
-
 from common.command_line import UserError
+
+import tensorflow.compat.v1 as tf
 
 
 def resolve(name):

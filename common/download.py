@@ -55,7 +55,7 @@ def fetch(path, mirrors, expected):
         try:
             download(mirror + path.name, str(part), None)
             check_digest(part, expected)
-            os.replace(part, path)
+            part.replace(path)
             return
         except (requests.RequestException, OSError, UserError) as error:
             failures.append(f"{mirror} ({_reason(error)})")

@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
+from common import batches
+
 import numpy as np
 import tensorflow.compat.v1 as tf
-
-from common import batches
 
 BATCH_SIZE = 1000  # images a run of the graph
 
@@ -44,7 +44,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluator(data, network):
-    """Builds the evaluation of a batches.OnDevice in the current graph; `network` gives the logits of a batch of images.
+    """Builds the evaluation of a batches.OnDevice in the current graph; `network` gives the logits of images.
 
     Returns a function of a session that runs over the whole split, each image once, and gives an Evaluation.
     """

@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 
 
 def weights(shape, regularizer, initializer=None):
-    """A variable "weights" (He initialisation unless told), and regularizer · ½Σw² in "losses" if regularizer is not None."""
+    """A variable "weights" (He initialisation unless told); with a regularizer, its regularizer · ½Σw² in "losses"."""
     w = tf.get_variable("weights", shape, initializer=initializer or tf.initializers.he_normal())
     if regularizer is not None:
         tf.add_to_collection("losses", tf.multiply(regularizer, tf.nn.l2_loss(w), name="l2_loss"))
@@ -40,9 +40,7 @@ def _conv2d_gradient(op, dy):
     x, w = op.inputs
     stride_and_padding = dict(strides=[1, 1, 1, 1], padding="SAME")
     if "GPU" in op.device:
-        dx = tf.raw_ops.Conv2DBackpropInput(
-            input_sizes=tf.shape(x), filter=w, out_backprop=dy, **stride_and_padding
-        )
+        dx = tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=w, out_backprop=dy, **stride_and_padding)
     else:
         dx = tf.nn.conv2d(dy, tf.transpose(tf.reverse(w, axis=[0, 1]), [0, 1, 3, 2]), **stride_and_padding)
     dw = tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=tf.shape(w), out_backprop=dy, **stride_and_padding)
@@ -75,14 +73,15 @@ def flatten(x):
 def batch_norm(x, train, name, decay=0.9, epsilon=1e-3):
     """Batch normalisation (Ioffe and Szegedy, 2015) over all but the channels.
 
-    In training by the batch's mean and variance, and the updates of the moving ones go to UPDATE_OPS; else by the moving
-    ones. Those are in MOVING_AVERAGE_VARIABLES, so that an EMA averages them, and restores them, with the weights.
+    In training by the batch's mean and variance, and the updates of the moving ones go to UPDATE_OPS; else by the
+    moving ones. Those are in MOVING_AVERAGE_VARIABLES, so that an EMA averages and restores them with the weights.
     """
     with tf.variable_scope(name):
         channels = x.shape[-1:]
         scale = tf.get_variable("scale", channels, initializer=tf.ones_initializer())
         offset = tf.get_variable("offset", channels, initializer=tf.zeros_initializer())
-        statistic = dict(trainable=False, collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.MOVING_AVERAGE_VARIABLES])
+        collections = [tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.MOVING_AVERAGE_VARIABLES]
+        statistic = dict(trainable=False, collections=collections)
         moving_mean = tf.get_variable("moving_mean", channels, initializer=tf.zeros_initializer(), **statistic)
         moving_variance = tf.get_variable("moving_variance", channels, initializer=tf.ones_initializer(), **statistic)
         if not train:

@@ -3,10 +3,10 @@
 import warnings
 from pathlib import Path
 
+from common.command_line import UserError
+
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-
-from common.command_line import UserError
 
 MAX_PIXELS = 100_000_000  # a larger one is refused: it would take gigabytes
 

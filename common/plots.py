@@ -13,7 +13,7 @@ plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "font
 
 
 def curves(log_dir, title):
-    """Draws loss, accuracies and learning rate from TensorBoard's files in log_dir. Returns the path of curves.png there.
+    """Draws loss, accuracies and learning rate from TensorBoard's files in log_dir. Returns log_dir/curves.png.
 
     Read from the log, not from memory, so that a resumed run is drawn whole.
     """
@@ -50,7 +50,8 @@ def confusion(counts, class_names):
     mistakes[range(len(counts)), range(len(counts))] = 0
     axis.imshow(mistakes, cmap="Oranges", vmax=max(mistakes.max(), 1) * 1.4)
     for row, column in ((r, c) for r in range(len(counts)) for c in range(len(counts)) if counts[r, c]):
-        axis.text(column, row, counts[row, column], ha="center", va="center", color="grey" if row == column else "black")
+        color = "grey" if row == column else "black"
+        axis.text(column, row, counts[row, column], ha="center", va="center", color=color)
     ticks = range(len(class_names))
     turned = 45 if max(map(len, class_names)) > 3 else 0
     axis.set_xticks(ticks, class_names, rotation=turned)
@@ -62,7 +63,7 @@ def confusion(counts, class_names):
 
 
 def gallery(images, labels, answers, probabilities, class_names, columns=6):
-    """PNG bytes: a grid of images (uint8 [n, height, width, channels]), each with its label, the answer and how sure."""
+    """PNG bytes: a grid of images (uint8 [n, height, width, channels]), each with label, answer and probability."""
     rows = max(1, -(-len(images) // columns))
     figure, axes = plt.subplots(rows, columns, figsize=(1.7 * columns, 2.0 * rows), layout="constrained", squeeze=False)
     for axis in axes.flat:

@@ -1,16 +1,15 @@
 """A run's folders and its run.json: what test.py and app.py need to rebuild the network that backward.py trained."""
 
 import json
-import os
 from pathlib import Path
+
+from common.command_line import UserError
 
 import filelock
 import tensorflow.compat.v1 as tf
 
-from common.command_line import UserError
-
 LOCK = "trainer.lock"
-KEYS = "network dataset dataset_title class_names image_size image_mean image_std recipe seed steps".split()
+KEYS = {"network", "dataset", "dataset_title", "class_names", "image_mean", "image_std", "recipe", "seed", "steps"}
 
 
 def folder(root, task, network, dataset):
@@ -30,7 +29,7 @@ def write(directory, record):
     """Writes run.json whole or not at all."""
     part = directory / "run.json.part"
     part.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(part, directory / "run.json")
+    part.replace(directory / "run.json")
 
 
 def read(directory):
@@ -42,8 +41,8 @@ def read(directory):
         raise UserError(f"{path} is missing; it is written beside the checkpoints in training") from None
     except ValueError as error:
         raise UserError(f"{path} is damaged: {error}") from None
-    if missing := [key for key in KEYS if key not in record]:
-        raise UserError(f"{path} is damaged: it lacks {', '.join(missing)}")
+    if missing := KEYS - record.keys():
+        raise UserError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}")
     return record
 
 

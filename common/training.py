@@ -7,12 +7,12 @@ import signal
 import time
 from pathlib import Path
 
+from common.checkpoints import latest
+from common.command_line import UserError, shown
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
-
-from common.checkpoints import latest
-from common.command_line import UserError, shown
 
 SUMMARY_STEPS = 50  # between scalars of the graph
 PICTURE_STEPS = 500  # between histograms and pictures, which are large
@@ -39,9 +39,11 @@ def session(saver, checkpoint_dir, last_step, feed, config, hooks):
 
 def averages_for_variables(ema):
     """A scope in which get_variable gives the moving averages of variables that exist: for validation in one graph."""
-    return tf.variable_scope(
-        tf.get_variable_scope(), reuse=True, custom_getter=lambda getter, *args, **kwargs: ema.average(getter(*args, **kwargs))
-    )
+
+    def average(getter, *args, **kwargs):
+        return ema.average(getter(*args, **kwargs))
+
+    return tf.variable_scope(tf.get_variable_scope(), reuse=True, custom_getter=average)
 
 
 def summarize(images, losses, learning_rate, ema):
@@ -65,7 +67,8 @@ def finish(report, stopped_by, title, checkpoint_dir, log_dir, last_step):
 
     curves = plots.curves(log_dir, title)
     if stopped_by:
-        print(f"stopped by {signal.Signals(stopped_by).name} at step {report.step} of {last_step}; the same command goes on")
+        name = signal.Signals(stopped_by).name
+        print(f"stopped by {name} at step {report.step} of {last_step}; the same command goes on from there")
     print(
         f"{title}: validation accuracy {report.validation_accuracy:.4f} (EMA) at step {report.step}, "
         f"{report.seconds:.0f} s of training\n"
@@ -178,12 +181,13 @@ class StopOnSignal(tf.train.SessionRunHook):
 class Report(CountSteps):
     """Shows progress, validates, and stops a run that diverged: a bar on a terminal, plain lines elsewhere.
 
-    validate(session) gives an evaluation.Evaluation. Every `every` steps and at the end.
+    validate(session) gives an evaluation.Evaluation; it runs every recipe.save_steps and at the end.
     """
 
-    def __init__(self, loss, accuracy, learning_rate, validate, batch_size, last_step, every, writer):
+    def __init__(self, loss, accuracy, learning_rate, validate, recipe, last_step, writer):
         self._fetches = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
-        self._validate, self._batch_size, self._last_step, self._every = validate, batch_size, last_step, every
+        self._validate, self._last_step = validate, last_step
+        self._batch_size, self._every = recipe.batch_size, recipe.save_steps
         self._writer = writer
         self.validation_accuracy = None
 
@@ -195,7 +199,7 @@ class Report(CountSteps):
         self._bar = tqdm(
             total=self._last_step * self._batch_size, initial=self.step * self._batch_size, unit="image",
             unit_scale=True, dynamic_ncols=True, disable=None,  # None: no bar where standard error is not a terminal
-        )  # fmt: skip
+        )
 
     def before_run(self, run_context):
         return tf.train.SessionRunArgs(self._fetches)

@@ -26,8 +26,6 @@ def network_input(image, path):
 
     image: Pillow image, RGB. Returns uint8 [28, 28, 1]. Raises UserError, which names the path, if there is no ink.
     """
-    from scipy import ndimage
-
     grey = np.asarray(image.convert("L"), np.float32)
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     paper = np.median(border)  # the digit seldom touches the border, so most of that is paper
@@ -42,6 +40,85 @@ def network_input(image, path):
     small = Image.fromarray(ink).resize(size[::-1], Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC)
     small = np.asarray(small).clip(0)
 
-    middle = (IMAGE_SIZE - 1) / 2
-    canvas = np.zeros([IMAGE_SIZE, IMAGE_SIZE], np.float32)
-    ...
+    # Where the centre of mass falls on the middle of the canvas, as far as the digit then still fits.
+    top, left = (
+        int(np.clip(round((IMAGE_SIZE - 1) / 2 - centre), 0, IMAGE_SIZE - side))
+        for centre, side in zip(_centre_of_mass(small), small.shape, strict=True)
+    )
+    canvas = np.zeros([IMAGE_SIZE, IMAGE_SIZE, NUM_CHANNELS])
+    canvas[top : top + small.shape[0], left : left + small.shape[1], 0] = small / small.max() * 255
+    return canvas.astype(np.uint8)
+
+
+def _centre_of_mass(image):
+    rows, columns = np.indices(image.shape)
+    return (rows * image).sum() / image.sum(), (columns * image).sum() / image.sum()
+
+
+def classify(images, run, checkpoint, device_name):
+    """The probabilities of the classes, float32 [n, 10], for images as network_input makes them, uint8 [n, 28, 28, 1].
+
+    run: the record in the run.json beside the checkpoint. The weights are the moving averages.
+    """
+    with tf.Graph().as_default(), tf.device(device_name):
+        x = tf.placeholder(tf.float32, [None, IMAGE_SIZE, IMAGE_SIZE, NUM_CHANNELS])
+        logits = forward(batches.standardize(x, run["image_mean"], run["image_std"]), False, None, run["network"])
+        probabilities = tf.nn.softmax(logits)
+        ema = tf.train.ExponentialMovingAverage(run["recipe"]["moving_average_decay"])
+        variables = ema.variables_to_restore()
+        saver = tf.train.Saver(variables)
+        with tf.Session(config=device.session_config(device_name)) as session:
+            checkpoints.restore(session, saver, variables, checkpoint)
+            return session.run(probabilities, {x: images})
+
+
+def main():
+    parser = command_line.parser(__doc__, list(NETWORKS), datasets.MNIST_FAMILY)
+    parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="PNG, JPEG, WebP, …: one digit each")
+    parser.add_argument("--checkpoint", type=Path, help="this checkpoint, as in FOLDER/model.ckpt-200")
+    parser.add_argument("--output-dir", type=Path, help="where the annotated pictures go, instead of logs/…/app")
+    args = parser.parse_args()
+    command_line.choose("network", args.network, list(NETWORKS))
+    command_line.choose("data set", args.dataset, ["auto", *datasets.MNIST_FAMILY])
+    device_name = device.resolve(args.device)
+    if not (checkpoint := args.checkpoint):
+        directory = checkpoints.folder_with_one(
+            lambda: runs.find(args.checkpoint_dir, "mnist", args.network, args.dataset),
+            wait=False,
+            command=f"python mnist/backward.py --network {args.network}",
+        )
+        checkpoint = Path(checkpoints.latest(directory))
+    run = runs.read(checkpoint.parent)
+
+    readable, images, inputs = [], [], []
+    for path in args.pictures:  # a bad one does not keep the others from their answer
+        try:
+            image = pictures.read(path)
+            inputs.append(network_input(image, path))
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            readable.append(path)
+            images.append(image)
+    if not inputs:
+        return 1
+
+    print(f"{run['network']} trained on {run['dataset_title']}, {command_line.shown(checkpoint)}")
+    probabilities = classify(np.stack(inputs), run, checkpoint, device_name)
+    output_dir = args.output_dir or runs.folder(args.log_dir, "mnist", run["network"], run["dataset"]) / "app"
+    output_dir.mkdir(parents=True, exist_ok=True)
+    from common import plots  # here, so that an error does not wait for matplotlib
+
+    for i, path in enumerate(readable):
+        names, values = run["class_names"], probabilities[i]
+        top = np.argsort(-values)[:3]
+        same_name = sum(other.stem == path.stem for other in readable[:i])
+        annotated = output_dir / f"{path.stem}{f'-{same_name + 1}' if same_name else ''}.png"
+        plots.answer(annotated, images[i], inputs[i], values, names, f"answer: {names[top[0]]}")
+        ranking = ", ".join(f"{names[c]} {values[c]:.1%}" for c in top)
+        print(f"{path}  {names[top[0]]}  ({ranking})  {command_line.shown(annotated)}")
+    return 0 if len(readable) == len(args.pictures) else 1
+
+
+if __name__ == "__main__":
+    command_line.run(main)

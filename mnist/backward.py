@@ -29,8 +29,9 @@ class Recipe:
 
     batch_size: int = 256  # images
     epochs: float = 8.0
-    learning_rate: float = 0.2  # at step 0
+    learning_rate: float = 0.2  # where the decay starts from
     learning_rate_decay: float = 0.57  # factor per epoch, applied smoothly
+    warmup_steps: int = 50  # it first rises over these: large first steps inflate weights that L2 is slow to shrink
     momentum: float = 0.9  # Nesterov's
     regularizer: float = 5e-4  # of the L2 terms, ½Σw²
     moving_average_decay: float = 0.99  # per step
@@ -77,9 +78,10 @@ def backward(network, data, recipe, steps, seed, checkpoint_dir, log_dir, device
         l2 = tf.add_n(tf.get_collection("losses"), "l2")
         loss = cross_entropy + l2
 
-        # Learning rate.
+        # Learning rate: decays exponentially, after a short linear warm-up.
         epoch = train.size / recipe.batch_size  # steps
         learning_rate = tf.train.exponential_decay(recipe.learning_rate, step, epoch, recipe.learning_rate_decay)
+        learning_rate *= tf.minimum(1.0, tf.cast(step + 1, tf.float32) / recipe.warmup_steps)
 
         # Train step, after the updates of the batch-norm statistics.
         optimizer = tf.train.MomentumOptimizer(learning_rate, recipe.momentum, use_nesterov=True)
@@ -99,7 +101,7 @@ def backward(network, data, recipe, steps, seed, checkpoint_dir, log_dir, device
     # Saver, and what else goes along with the loop.
     saver = tf.train.Saver(save_relative_paths=True)
     writer = tf.summary.FileWriter(str(log_dir))
-    report = training.Report(loss, accuracy, learning_rate, validate, recipe.batch_size, steps, recipe.save_steps, writer)
+    report = training.Report(loss, accuracy, learning_rate, validate, recipe, steps, writer)
     stop = training.StopOnSignal()
     hooks = [training.Summaries(writer), training.Save(saver, checkpoint_dir, recipe.save_steps), report, stop]
 
@@ -149,7 +151,7 @@ def main():
         runs.start(checkpoint_dir, record, may_change=("steps", "versions"))
         done = checkpoints.step(checkpoints.latest(checkpoint_dir))
         if done >= steps:
-            print(f"{title}: trained to step {done} already, in {command_line.shown(checkpoint_dir)}; --steps trains on")
+            print(f"{title}: at step {done} already, in {command_line.shown(checkpoint_dir)}; --steps N trains on")
             return 0
         print(f"{title}: step {done} to {steps} on {device_name}", flush=True)
         report, stopped_by = backward(

@@ -3,9 +3,9 @@
 Parameters: fully_connected 397,510; lenet5 1,663,370; convnet 100,010.
 """
 
-import tensorflow.compat.v1 as tf
-
 from common import layers
+
+import tensorflow.compat.v1 as tf
 
 IMAGE_SIZE = 28  # pixels, both ways
 NUM_CHANNELS = 1
@@ -40,7 +40,7 @@ def lenet5(x, train, regularizer):
 
 
 def convnet(x, train, regularizer):
-    """Three stages of two 3×3 convolutions with batch normalisation, each stage halving the map: 28, 14, 7, 4 pixels."""
+    """Three stages of two 3×3 convolutions with batch normalisation, each halving the map: 28, 14, 7, 4 pixels."""
     for stage, channels in (("stage1", 16), ("stage2", 32), ("stage3", 64)):
         with tf.variable_scope(stage):
             x = layers.conv2d(x, channels, 3, regularizer, "conv1", use_bias=False)

@@ -90,7 +90,8 @@ def main():
         print(f"step {step}  {args.split} accuracy {result.accuracy:.4f} ({weights}{unusual})", flush=True)
         evaluation.write(writer, step, result, split.images, args.split, data.class_names)
 
-    print(f"{run['network']} trained on {run['dataset_title']}, {len(split.labels):,} images of {data.title}", flush=True)
+    title = f"{run['network']} trained on {run['dataset_title']}"
+    print(f"{title}: {len(split.labels):,} {args.split} images of {data.title}", flush=True)
     following = not (args.once or args.checkpoint)
     test(run, split, args.raw, paths, following, show, device_name)
     print(f"log  {command_line.shown(log_dir)}")

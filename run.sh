@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Sets up, trains, tests and shows: see ./run.sh --help.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+  cat <<'HELP'
+./run.sh                    set up, train MNIST's default network with its tester beside it, classify a picture
+./run.sh setup              only make .venv and install what the program needs
+./run.sh train TASK …       python TASK/backward.py …   (TASK is mnist; … are flags, --help lists them)
+./run.sh eval TASK …        python TASK/test.py …
+./run.sh app TASK …         python TASK/app.py …        (… are pictures and flags)
+./run.sh tensorboard …      TensorBoard on logs/
+./run.sh test …             install and run the tests   (… goes to pytest)
+
+PYTHON=python3.12 ./run.sh …  makes .venv with that Python (3.10 to 3.13).
+HELP
+}
+
+fail() { echo "error: $*" >&2; exit 1; }
+
+supported() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null; }
+
+find_python() {
+  if [ -n "${PYTHON:-}" ]; then
+    supported "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.10 to 3.13"
+    echo "$PYTHON"
+    return
+  fi
+  local name
+  for name in python3 python3.13 python3.12 python3.11 python3.10 python; do
+    if supported "$name"; then echo "$name"; return; fi
+  done
+  fail "no Python 3.10 to 3.13 found; install one, or name it: PYTHON=/path/to/python ./run.sh"
+}
+
+# Installs the given requirements files into .venv, unless these very files were installed before.
+install() {
+  if [ ! -x "$python" ]; then
+    local base
+    base=$(find_python)
+    "$base" -m venv .venv || { rm -rf .venv; fail "$base cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv"; }
+  fi
+  local stamp=".venv/installed-$(basename "${!#}" .txt)" flags=() file
+  for file in "$@"; do flags+=(-r "$file"); done
+  if ! cat "$@" | cmp -s - "$stamp"; then
+    echo "installing $* into .venv"
+    "$python" -m pip install --quiet --disable-pip-version-check "${flags[@]}" || fail "the installation failed; the lines above tell why"
+    cat "$@" > "$stamp"
+  fi
+}
+
+python=.venv/bin/python
+[ "${OS:-}" = Windows_NT ] && python=.venv/Scripts/python.exe
+requirements=requirements.txt
+nvidia-smi -L > /dev/null 2>&1 && requirements=requirements-gpu.txt # a driver answers
+
+script() {
+  local script=$1 task=${2:-}
+  [ -n "$task" ] && [ -f "$task/$script.py" ] || fail "which task? ./run.sh --help shows the form; tasks: $(echo */backward.py | sed 's#/backward.py##g')"
+  install "$requirements"
+  exec "$python" "$task/$script.py" "${@:3}"
+}
+
+everything() {
+  install "$requirements"
+  mkdir -p logs
+  local started trainer tester=''
+  started=$(mktemp logs/.started.XXXXXX)
+  "$python" mnist/backward.py & trainer=$!
+  trap 'kill -TERM $trainer $tester 2> /dev/null; wait; rm -f "$started"; exit 130' INT TERM
+  # The tester starts once the trainer has chosen its folder; it reads there which data set it trains on.
+  while kill -0 "$trainer" 2> /dev/null && [ -z "$(find checkpoints/mnist -name run.json -newer "$started" 2> /dev/null)" ]; do sleep 0.2; done
+  rm -f "$started"
+  "$python" mnist/test.py & tester=$!
+  wait "$trainer" || { status=$?; kill "$tester" 2> /dev/null; exit "$status"; }
+  wait "$tester"
+  echo
+  "$python" mnist/app.py docs/digit.jpg
+  cat <<END
+
+checkpoints        checkpoints/mnist
+logs               logs/mnist        ./run.sh tensorboard shows them in a browser
+annotated picture  logs/mnist/…/app  (its path is on the line above)
+your own picture   ./run.sh app mnist PICTURE
+END
+}
+
+case "${1:-}" in
+  '') everything ;;
+  setup) install "$requirements" ;;
+  train) script backward "${@:2}" ;;
+  eval) script test "${@:2}" ;;
+  app) script app "${@:2}" ;;
+  tensorboard) install "$requirements"; exec "$(dirname "$python")/tensorboard" --logdir logs "${@:2}" ;;
+  test)
+    install "$requirements" requirements-dev.txt
+    "$python" -m ruff check .
+    exec "$python" -m pytest "${@:2}"
+    ;;
+  -h | --help | help) usage ;;
+  *) usage >&2; echo >&2; fail "unknown command '$1'" ;;
+esac
