@@ -8,13 +8,7 @@ from common.command_line import UserError, shown
 import tensorflow.compat.v1 as tf
 
 # What reading a checkpoint raises when the trainer deletes it meanwhile, or it is not whole.
-UNREADABLE = (
-    tf.errors.NotFoundError,
-    tf.errors.DataLossError,
-    tf.errors.OutOfRangeError,
-    tf.errors.InvalidArgumentError,
-    ValueError,
-)
+UNREADABLE = (tf.errors.OpError, ValueError)
 
 
 class Unreadable(UserError):
@@ -48,21 +42,22 @@ def folder_with_one(find, wait, command):
 
 
 def follow(directory, interval):
-    """Yields the newest checkpoint of a folder each time there is a new one, every `interval` seconds at most.
+    """Yields the newest checkpoint of a folder, each time there is a new one; looks every `interval` seconds.
 
     Ends with the checkpoint of the run's last step, or the last one of a trainer that ended before it.
     """
-    newest, trainer_seen = None, False
-
-    def finished():
-        nonlocal trainer_seen
-        training = runs.is_training(directory)
+    seen, trainer_seen = None, False
+    while True:
+        training = runs.is_training(directory)  # before the look: the last save of a trainer that ended is seen then
         trainer_seen = trainer_seen or training
-        at_end = step(newest) >= runs.read(directory)["steps"] or (trainer_seen and not training)
-        return at_end and latest(directory) == newest
-
-    for newest in tf.train.checkpoints_iterator(str(directory), interval, timeout=interval, timeout_fn=finished):
-        yield newest
+        newest = latest(directory)
+        if newest != seen:
+            seen = newest
+            yield newest
+        elif step(seen) >= runs.read(directory)["steps"] or (trainer_seen and not training):
+            return
+        else:
+            time.sleep(interval)
 
 
 def restore(session, saver, variables, path):

@@ -103,5 +103,6 @@ def dropout(x, rate, train):
     if not train:
         return x
     layer = zlib.crc32(tf.get_variable_scope().name.encode())
-    key = tf.stack([tf.constant((tf.get_default_graph().seed or 0) ^ layer, tf.int64), tf.train.get_global_step()])
+    seed = tf.constant((tf.get_default_graph().seed or 0) ^ layer, tf.int64)
+    key = tf.stack([seed, tf.train.get_or_create_global_step()])
     return tf.nn.experimental.stateless_dropout(x, rate, seed=key)

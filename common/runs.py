@@ -41,6 +41,8 @@ def read(directory):
         raise UserError(f"{path} is missing; it is written beside the checkpoints in training") from None
     except ValueError as error:
         raise UserError(f"{path} is damaged: {error}") from None
+    if not isinstance(record, dict):
+        raise UserError(f"{path} is damaged: it is not a record")
     if missing := KEYS - record.keys():
         raise UserError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}")
     return record

@@ -155,27 +155,28 @@ class Summaries(CountSteps):
 
 
 class StopOnSignal(tf.train.SessionRunHook):
-    """On SIGINT or SIGTERM lets the step end, and the other hooks save. A second signal ends the program at once."""
+    """On SIGINT or SIGTERM lets the step end, and the other hooks save. A second signal ends the program at once.
+
+    A context manager too: the signals are caught within it.
+    """
 
     received = None  # the signal's number
 
-    def begin(self):
+    def __enter__(self):
         self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _on_signal(self, number, frame):
         self.received = number
-        self._restore()
-
-    def _restore(self):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self.__exit__()
 
     def after_run(self, run_context, run_values):
         if self.received:
             run_context.request_stop()
-
-    def end(self, session):
-        self._restore()
 
 
 class Report(CountSteps):
@@ -206,6 +207,7 @@ class Report(CountSteps):
 
     def after_step(self, run_context, results):
         if not np.isfinite(results["loss"]):
+            self._bar.close()
             raise NotFinite(self.step, f"the loss is {results['loss']}")
         self._results = results
         self._correct += results["accuracy"]

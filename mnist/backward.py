@@ -29,16 +29,16 @@ class Recipe:
 
     batch_size: int = 256  # images
     epochs: float = 8.0
-    learning_rate: float = 0.2  # where the decay starts from
+    learning_rate: float = 0.3  # where the decay starts from
     learning_rate_decay: float = 0.57  # factor per epoch, applied smoothly
     warmup_steps: int = 50  # it first rises over these: large first steps inflate weights that L2 is slow to shrink
     momentum: float = 0.9  # Nesterov's
     regularizer: float = 5e-4  # of the L2 terms, ½Σw²
-    moving_average_decay: float = 0.99  # per step
-    degrees: float = 10.0  # augmentation: largest turn either way
-    scale: float = 0.1  # largest change of height and of width
-    shear: float = 0.15  # largest slant, pixels per row
-    shift: float = 2.0  # largest move, pixels
+    moving_average_decay: float = 0.998  # per step
+    degrees: float = 13.0  # augmentation: largest turn either way
+    scale: float = 0.13  # largest change of height and of width
+    shear: float = 0.2  # largest slant, pixels per row
+    shift: float = 2.6  # largest move, pixels
     save_steps: int = 200  # between checkpoints, and between validations
 
 
@@ -102,12 +102,14 @@ def backward(network, data, recipe, steps, seed, checkpoint_dir, log_dir, device
     saver = tf.train.Saver(save_relative_paths=True)
     writer = tf.summary.FileWriter(str(log_dir))
     report = training.Report(loss, accuracy, learning_rate, validate, recipe, steps, writer)
-    stop = training.StopOnSignal()
-    hooks = [training.Summaries(writer), training.Save(saver, checkpoint_dir, recipe.save_steps), report, stop]
+    hooks = [training.Summaries(writer), training.Save(saver, checkpoint_dir, recipe.save_steps), report]
 
     # Loop.
     feed, config = train.feed | validation.feed, device.session_config(device_name)
-    with training.session(saver, checkpoint_dir, steps, feed, config, hooks) as session:
+    with (
+        training.StopOnSignal() as stop,
+        training.session(saver, checkpoint_dir, steps, feed, config, [*hooks, stop]) as session,
+    ):
         while not session.should_stop():
             session.run(train_op)
     return report, stop.received

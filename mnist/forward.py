@@ -1,6 +1,6 @@
 """The MNIST networks: forward(x, train, regularizer) gives the logits, by the name of the network.
 
-Parameters: fully_connected 397,510; lenet5 1,663,370; convnet 100,010.
+Parameters: fully_connected 397,510; lenet5 1,663,370; convnet 82,266.
 """
 
 from common import layers

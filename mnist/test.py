@@ -56,7 +56,7 @@ def main():
     command_line.add_data_dir(parser)
     parser.add_argument("--checkpoint", type=Path, help="this checkpoint only, as in FOLDER/model.ckpt-200")
     parser.add_argument("--once", action="store_true", help="the newest checkpoint only")
-    parser.add_argument("--interval", type=float, default=2.0, help="seconds between evaluations, at least")
+    parser.add_argument("--interval", type=float, default=2.0, help="seconds between looks for a new checkpoint")
     parser.add_argument("--split", default="test", help="test or validation")
     parser.add_argument("--on", help="images of another data set than the one of the training")
     parser.add_argument("--raw", action="store_true", help="the weights themselves, not their moving averages")

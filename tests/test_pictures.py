@@ -1,0 +1,53 @@
+"""Reading pictures in every form that users bring."""
+
+from common import pictures
+from common.command_line import UserError
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def test_exif_turn_is_applied(tmp_path):
+    image = Image.new("RGB", (40, 20), "white")
+    image.paste("black", (0, 0, 10, 20))  # the left edge
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: turn by 90° clockwise to show
+    image.save(tmp_path / "turned.png", exif=exif)
+    grey = np.asarray(pictures.read(tmp_path / "turned.png").convert("L"))
+    assert grey.shape == (40, 20) and grey[:8].max() < 50 and grey[15:].min() > 200  # now the top edge
+
+
+@pytest.mark.parametrize(
+    ("mode", "color"),
+    [("RGBA", (0,) * 4), ("LA", (0, 0)), ("P", None), ("L", 255), ("1", 1), ("I;16", 65535), ("CMYK", (0,) * 4)],
+)
+def test_every_mode_becomes_rgb_with_white_paper(tmp_path, mode, color):
+    path = tmp_path / ("picture.tiff" if mode in ("CMYK", "I;16") else "picture.png")
+    if mode == "P":
+        image = Image.new("P", (8, 8))
+        image.info["transparency"] = 0
+        image.save(path, transparency=0)
+    else:
+        Image.new(mode, (8, 8), color).save(path)
+    read = pictures.read(path)
+    assert read.mode == "RGB" and np.asarray(read).min() > 250
+
+
+def test_sixteen_bit_grey_keeps_its_range(tmp_path):
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    grey = np.asarray(pictures.read(tmp_path / "ramp.png"))[..., 0].ravel()
+    np.testing.assert_allclose(grey, np.linspace(0, 255, 64), atol=1)
+
+
+def test_wrong_file_ending_does_not_matter(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "picture.jpg", format="PNG")
+    assert pictures.read(tmp_path / "picture.jpg").size == (8, 8)
+
+
+def test_huge_picture_is_refused(tmp_path, monkeypatch):
+    Image.new("L", (100, 100)).save(tmp_path / "huge.png")
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 9999)
+    with pytest.raises(UserError, match="huge.png has 100×100 pixels"):
+        pictures.read(tmp_path / "huge.png")

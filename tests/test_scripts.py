@@ -1,0 +1,191 @@
+"""The scripts as programs: from another working directory, beside each other, interrupted, killed, and misused."""
+
+import json
+import signal
+
+from common import runs
+from mnist import app, backward, test
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from PIL import Image, ImageDraw
+
+GENERATED = ("--network", "fully_connected", "--dataset", "generated")
+
+
+def finish(process, status=0, seconds=120):
+    """Waits for a program; its output. Fails on another exit status, on a traceback and on TensorFlow's chatter."""
+    out, err = process.communicate(timeout=seconds)
+    assert process.returncode == status, out + err
+    assert "Traceback" not in err and "oneDNN" not in out + err and "WARNING" not in out + err
+    return out, err
+
+
+def draw_seven(path, mode="RGB", paper="white", ink="black"):
+    image = Image.new(mode, (200, 240), paper)
+    ImageDraw.Draw(image).line([(50, 60), (150, 60), (95, 190)], fill=ink, width=18, joint="curve")
+    image.save(path)
+    return path
+
+
+def test_train_test_and_app_end_to_end(program, tmp_path):
+    trainer = program("mnist/backward.py", *GENERATED, "--steps", 600, "--set", "save_steps=150")
+    tester = program("mnist/test.py", *GENERATED, "--interval", 0.5)
+    out, _ = finish(trainer)
+    assert "generated digits" in out and "step 600/600" in out
+    tested, _ = finish(tester)
+    lines = [line for line in tested.splitlines() if line.startswith("step ")]
+    assert len(set(lines)) == len(lines) >= 1
+    assert lines[-1].startswith("step 600  test accuracy 0.") and "generated digits" in lines[-1]
+    assert float(lines[-1].split()[4]) > 0.9  # measured: 0.97
+
+    logs = tmp_path / "logs" / "mnist" / "fully_connected-generated"
+    assert Image.open(logs / "train" / "curves.png").width > 1000
+    assert list((logs / "test").glob("events*"))
+    out, _ = finish(program("mnist/app.py", *GENERATED, draw_seven(tmp_path / "seven.png")))
+    assert f"{tmp_path / 'seven.png'}  7  (7 " in out
+    assert Image.open(logs / "app" / "seven.png").width > 1000
+
+    again, _ = finish(program("mnist/backward.py", *GENERATED, "--steps", 600, "--set", "save_steps=150"))
+    assert "at step 600 already" in again
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_saves_and_the_same_command_goes_on(program, tmp_path, number):
+    flags = (*GENERATED, "--steps", 100_000, "--set", "save_steps=100")
+    trainer = program("mnist/backward.py", *flags)
+    while not trainer.stdout.readline().startswith("step 100/"):
+        assert trainer.poll() is None
+    trainer.send_signal(number)
+    out, _ = finish(trainer, 128 + number)
+    stopped = int(out.split(f"stopped by {number.name} at step ")[1].split()[0])
+    assert f"model.ckpt-{stopped}" in out
+    trainer = program("mnist/backward.py", *flags)
+    assert f"step {stopped} to 100000" in trainer.stdout.readline()
+
+
+def test_killed_trainer_goes_on_from_its_last_checkpoint(program):
+    flags = (*GENERATED, "--steps", 100_000, "--set", "save_steps=100")
+    trainer = program("mnist/backward.py", *flags)
+    while not trainer.stdout.readline().startswith("step 200/"):
+        assert trainer.poll() is None
+    trainer.kill()
+    trainer.wait()
+    trainer = program("mnist/backward.py", *flags)
+    first = trainer.stdout.readline()
+    assert int(first.split("step ")[1].split()[0]) >= 100 and first.split("step ")[1].split()[0].endswith("00")
+
+
+def folders(tmp_path):
+    return ["--checkpoint-dir", tmp_path / "checkpoints", "--log-dir", tmp_path / "logs"]
+
+
+@pytest.mark.parametrize("main", [backward.main, test.main, app.main], ids=["backward", "test", "app"])
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--network", "resnet"], "unknown network 'resnet'; choose from convnet, lenet5, fully_connected"),
+        (["--device", "/device:GPU:7"], "no device '/device:GPU:7' on this machine; there is: /device:CPU:0"),
+        (["--dataset", "cats"], "unknown data set 'cats'; choose from auto, mnist, fashion, kmnist, generated"),
+    ],
+)
+def test_unknown_choices_are_listed(call, tmp_path, main, flags, message):
+    picture = ["x.png"] if main is app.main else []
+    status, out, err = call(main, *folders(tmp_path), *flags, *picture)
+    assert (status, out, err.count("\n")) == (1, "", 1) and err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(("main", "flags"), [(test.main, ["--once"]), (app.main, ["x.png"])], ids=["test", "app"])
+def test_no_checkpoint_says_which_command_makes_one(call, tmp_path, main, flags):
+    status, _, err = call(main, *folders(tmp_path), "--network", "lenet5", *flags)
+    assert status == 1 and err.count("\n") == 1
+    assert "no checkpoint in" in err and "python mnist/backward.py --network lenet5" in err
+
+
+def test_named_data_set_that_is_not_there_is_an_error(call, tmp_path, monkeypatch):
+    from common import datasets
+
+    monkeypatch.setitem(datasets.SOURCES, "mnist", datasets.SOURCES["mnist"]._replace(mirrors=("http://127.0.0.1:9/",)))
+    status, _, err = call(backward.main, *folders(tmp_path), "--dataset", "mnist", "--data-dir", tmp_path)
+    assert status == 1 and err.count("\n") == 1 and "no connection" in err
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.fixture
+def trained(tiny, tmp_path):
+    """A folder of checkpoints of fully_connected, with its run.json; the flags that name it."""
+    folder = runs.folder(tmp_path / "checkpoints", "mnist", "fully_connected", "mnist")
+    folder.mkdir(parents=True)
+    recipe = backward.RECIPES["fully_connected"]
+    with tf.Graph().as_default():
+        backward.backward("fully_connected", tiny, recipe, 3, 1, folder, tmp_path / "logs", "/device:CPU:0")
+    runs.write(folder, {
+        "network": "fully_connected", "dataset": "mnist", "dataset_title": "MNIST", "class_names": list("0123456789"),
+        "image_mean": 0, "image_std": 255, "recipe": {"moving_average_decay": 0.99}, "seed": 1, "steps": 3,
+    })  # fmt: skip
+    return folder, [*folders(tmp_path), "--network", "fully_connected"]
+
+
+def test_app_tells_bad_pictures_and_answers_the_others(call, trained, tmp_path):
+    text = tmp_path / "text.png"
+    text.write_text("not a picture")
+    Image.new("L", (50, 50), 200).save(tmp_path / "empty.png")
+    whole = draw_seven(tmp_path / "whole.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    good = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        good.append(draw_seven(folder / "7.png"))
+    bad = {
+        text: "is not a picture",
+        tmp_path / "empty.png": "shows no digit",
+        tmp_path / "cut.png": "cannot be read",
+        tmp_path / "none.png": "does not exist",
+        tmp_path: "is a folder",
+    }
+    status, out, err = call(app.main, *trained[1], *bad, *good)
+    assert status == 1
+    for path, message in bad.items():
+        assert f"error: {path} {message}" in err
+    assert err.count("\n") == len(bad)
+    assert all(f"{path}  " in out for path in good)
+    assert sorted(p.name for p in (tmp_path / "logs/mnist/fully_connected/app").iterdir()) == ["7-2.png", "7.png"]
+
+
+def test_checkpoint_that_does_not_fit_lists_the_variables(call, trained, tmp_path):
+    folder, flags = trained
+    record = json.loads((folder / "run.json").read_text())
+    runs.write(folder, record | {"network": "lenet5"})
+    status, _, err = call(app.main, *flags, draw_seven(tmp_path / "seven.png"))
+    assert status == 1 and err.count("\n") == 1
+    assert "conv1/weights/ExponentialMovingAverage is not in it" in err
+    assert "hidden/weights/ExponentialMovingAverage is [784, 500] in it, [3136, 512] in the network" in err
+
+
+def test_checkpoint_by_path(call, trained, tmp_path):
+    folder, flags = trained
+    status, out, _ = call(app.main, *flags, "--checkpoint", folder / "model.ckpt-3", draw_seven(tmp_path / "seven.png"))
+    assert status == 0 and "model.ckpt-3" in out
+    status, _, err = call(app.main, *flags, "--checkpoint", folder / "model.ckpt-9", draw_seven(tmp_path / "seven.png"))
+    assert status == 1 and "cannot read the checkpoint" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("paper", "ink"), [("white", "black"), ("black", "white"), ((250, 240, 210), (20, 30, 120))])
+def test_network_input_is_centred_white_on_black(tmp_path, paper, ink):
+    from common import pictures
+
+    path = draw_seven(tmp_path / "seven.png", paper=paper, ink=ink)
+    image = app.network_input(pictures.read(path), path)[..., 0].astype(float)
+    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20 and image.max() == 255
+    assert np.ptp(columns) < np.ptp(rows)  # proportions kept
+    y, x = (image.sum(axis=1) @ np.arange(28), image.sum(axis=0) @ np.arange(28)) / image.sum()
+    assert abs(y - 13.5) <= 0.5 and abs(x - 13.5) <= 0.5
+
+
+def test_real_mnist_trains(program, real_mnist):
+    finish(program("mnist/backward.py", "--network", "fully_connected", "--steps", 900))
+    out, _ = finish(program("mnist/test.py", "--network", "fully_connected", "--once"))
+    assert "10,000 test images of MNIST" in out
+    assert float(out.split("test accuracy ")[1].split()[0]) > 0.96

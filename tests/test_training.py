@@ -1,0 +1,244 @@
+"""The training run: EMA, learning rate, resuming, stopping, and the run's record."""
+
+import dataclasses
+import hashlib
+import json
+import signal
+import threading
+
+from common import checkpoints, command_line, runs
+from common.command_line import UserError
+from mnist import backward, test
+from mnist.forward import NETWORKS
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from conftest import CPU
+
+TINY = {name: dataclasses.replace(recipe, batch_size=8, save_steps=4) for name, recipe in backward.RECIPES.items()}
+
+
+def train(folder, data, steps, network="fully_connected", seed=1, **changes):
+    """Trains on tiny data to a global step, in a new graph; the last checkpoint's variables by name."""
+    recipe = dataclasses.replace(TINY[network], **changes)
+    with tf.Graph().as_default():
+        backward.backward(network, data, recipe, steps, seed, folder, folder / "logs", CPU)
+    return variables(checkpoints.latest(folder))
+
+
+def variables(path):
+    reader = tf.train.NewCheckpointReader(path)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def scalars(log_dir, tag):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    return {e.step: e.value for e in EventAccumulator(str(log_dir), {"scalars": 0}).Reload().Scalars(tag)}
+
+
+@pytest.mark.parametrize("network", ["fully_connected", "convnet"])
+def test_ema_is_updated_after_the_train_step(tiny, tmp_path, network):
+    frozen = train(tmp_path / "frozen", tiny, 1, network, learning_rate=0.0)  # the initial weights
+    first = train(tmp_path / "run", tiny, 1, network)
+    second = train(tmp_path / "run", tiny, 2, network)
+    names = [name.removesuffix("/ExponentialMovingAverage") for name in first if name.endswith("MovingAverage")]
+    assert any("logits/biases" in name for name in names)
+    assert network != "convnet" or "stage1/norm1/moving_variance" in names
+    for name in names:
+        shadow = f"{name}/ExponentialMovingAverage"
+        old = {1: frozen[name], 2: first[shadow]}
+        if "moving_" in name:  # statistics move whatever the learning rate: their first value is known
+            old[1] = np.full_like(frozen[name], "variance" in name)
+        for n, run in ((1, first), (2, second)):
+            decay = min(0.998, (1 + n) / (10 + n))
+            expected = decay * old[n] + (1 - decay) * run[name]
+            np.testing.assert_allclose(run[shadow], expected, rtol=1e-5, atol=1e-7)
+    assert (first["logits/weights"] != frozen["logits/weights"]).any()  # else any order would pass
+
+
+def test_moving_average_decay_is_the_upper_limit(tiny, tmp_path):
+    before, after = (train(tmp_path, tiny, steps, moving_average_decay=0.1) for steps in (3, 4))
+    shadow = "logits/weights/ExponentialMovingAverage"
+    expected = 0.1 * before[shadow] + 0.9 * after["logits/weights"]
+    np.testing.assert_allclose(after[shadow], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_learning_rate_at_chosen_steps(tiny, tmp_path):
+    train(tmp_path, tiny, 100, learning_rate=0.4, learning_rate_decay=0.5, warmup_steps=75)
+    epoch = 300 / 8  # steps
+    rates = scalars(tmp_path / "logs", "learning_rate")
+    for step in (1, 50, 100):  # the step-th step is taken at global step - 1
+        expected = 0.4 * 0.5 ** ((step - 1) / epoch) * min(1, step / 75)
+        assert rates[step] == pytest.approx(expected, rel=1e-5)
+
+
+def test_loss_is_cross_entropy_plus_every_l2_term(tiny, tmp_path, graph):
+    backward.backward("fully_connected", tiny, TINY["fully_connected"], 1, 1, tmp_path, tmp_path / "logs", CPU)
+    names = ("total", "cross_entropy", "l2")
+    total, cross_entropy, l2 = (scalars(tmp_path / "logs", f"loss/{name}")[1] for name in names)
+    assert total == pytest.approx(cross_entropy + l2, rel=1e-6)
+    initial = train(tmp_path / "frozen", tiny, 1, learning_rate=0.0)
+    squares = sum(np.square(initial[f"{layer}/weights"]).sum() for layer in ("hidden", "logits"))
+    assert l2 == pytest.approx(0.5 * TINY["fully_connected"].regularizer * squares, rel=1e-4)
+    assert len(graph.get_collection("losses")) == 2  # validation adds none
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_resumed_run_ends_in_the_same_checkpoint(tiny, tmp_path, network):
+    """Batches, augmentation, dropout, momentum, batch-norm statistics and EMA: bit for bit."""
+    train(tmp_path / "whole", tiny, 10, network)
+    for steps in (7, 10):
+        train(tmp_path / "parts", tiny, steps, network)
+    digests = {
+        hashlib.sha256((tmp_path / run / "model.ckpt-10.data-00000-of-00001").read_bytes()).hexdigest()
+        for run in ("whole", "parts")
+    }
+    assert len(digests) == 1
+
+
+def test_seed_changes_the_run(tiny, tmp_path):
+    one, other = (train(tmp_path / str(seed), tiny, 1, seed=seed) for seed in (1, 2))
+    assert (one["hidden/weights"] != other["hidden/weights"]).any()
+
+
+def test_resumed_log_has_no_step_twice_and_one_graph(tiny, tmp_path):
+    from tensorboard.backend.event_processing import event_file_loader
+
+    train(tmp_path, tiny, 100)
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.write_text('model_checkpoint_path: "model.ckpt-92"\n')  # as if killed before the last saves
+    train(tmp_path, tiny, 104)
+    files = sorted((tmp_path / "logs").glob("events*"))
+    events = [e for file in files for e in event_file_loader.EventFileLoader(str(file)).Load()]
+    assert len(files) == 2 and sum(e.HasField("graph_def") for e in events) == 1
+    assert list(scalars(tmp_path / "logs", "accuracy/validation"))[-4:] == [92, 96, 100, 104]
+
+
+def test_diverged_run_stops_and_saves_nothing_of_it(tiny, tmp_path):
+    train(tmp_path, tiny, 4)
+    with pytest.raises(UserError, match=r"diverged at step \d+.*smaller learning rate"):
+        train(tmp_path, tiny, 400, learning_rate=1e30)
+    for path in tmp_path.glob("*.index"):
+        assert all(np.isfinite(value).all() for value in variables(str(path.with_suffix(""))).values())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # ours is gone again
+
+
+RECORD = {"network": "n", "dataset": "mnist", "dataset_title": "MNIST", "class_names": ["0"], "image_mean": 0,
+          "image_std": 255, "recipe": {"epochs": 2.0}, "seed": 1, "steps": 10}  # fmt: skip
+
+
+def test_run_with_other_settings_is_refused_by_name(tiny, tmp_path):
+    runs.start(tmp_path, RECORD, may_change=("steps",))
+    runs.start(tmp_path, RECORD | {"seed": 2}, may_change=("steps",))  # nothing trained yet: a new run
+    train(tmp_path, tiny, 1)
+    runs.start(tmp_path, RECORD | {"seed": 2, "steps": 20}, may_change=("steps",))
+    changed = RECORD | {"recipe": {"epochs": 3.0}}
+    with pytest.raises(UserError, match="recipe.epochs is 2.0 there and 3.0 here; seed is 2 there and 1 here"):
+        runs.start(tmp_path, changed, may_change=("steps",))
+    assert runs.read(tmp_path)["steps"] == 20
+
+
+def test_second_trainer_is_refused_and_tester_knows_of_the_first(tmp_path):
+    assert not runs.is_training(tmp_path)
+    first = runs.lock(tmp_path)
+    assert runs.is_training(tmp_path)
+    with pytest.raises(UserError, match="another backward.py is training"):
+        runs.lock(tmp_path)
+    first.lock.release()
+    assert not runs.is_training(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", json.dumps({"network": "convnet"})])
+def test_damaged_record_is_one_clear_error(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(UserError, match="run.json is damaged"):
+        runs.read(tmp_path)
+
+
+def test_overrides_are_typed():
+    recipe = command_line.override(TINY["lenet5"], ["batch_size=32", "learning_rate=1e-3"])
+    assert (recipe.batch_size, recipe.learning_rate) == (32, 0.001)
+    for setting, message in [
+        ("batch=3", "unknown recipe entry 'batch'; choose from batch_size, epochs, learning_rate"),
+        ("batch_size=3.5", "batch_size is a int, '3.5' is not"),
+        ("batch_size", "KEY=VALUE"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            command_line.override(TINY["lenet5"], [setting])
+
+
+def evaluated(folder, split, paths, raw=False, skip=True):
+    """Runs mnist.test.test: {step: evaluation}."""
+    found = {}
+    run = RECORD | {"network": "fully_connected", "recipe": {"moving_average_decay": 0.99}}
+    test.test(run, split, raw, paths, skip, found.__setitem__, CPU)
+    return found
+
+
+def test_tester_restores_averages_and_counts_each_image_once(tiny, tmp_path):
+    values = train(tmp_path, tiny, 20)
+    for raw, suffix in ((False, "/ExponentialMovingAverage"), (True, "")):
+        result = evaluated(tmp_path, tiny.test, [checkpoints.latest(tmp_path)], raw)[20]
+        x = tiny.test.images.reshape(120, 784) / 255.0
+        hidden = np.maximum(x @ values["hidden/weights" + suffix] + values["hidden/biases" + suffix], 0)
+        logits = hidden @ values["logits/weights" + suffix] + values["logits/biases" + suffix]
+        np.testing.assert_array_equal(result.labels, tiny.test.labels)
+        np.testing.assert_array_equal(result.predictions, logits.argmax(axis=1))
+        assert result.accuracy == (logits.argmax(axis=1) == tiny.test.labels).mean()
+        assert result.confusion().sum() == 120 and np.trace(result.confusion()) == round(result.accuracy * 120)
+
+
+def test_tester_survives_deleted_and_half_written_checkpoints(tiny, tmp_path, capsys):
+    train(tmp_path, tiny, 12)
+    for path in tmp_path.glob("model.ckpt-4.*"):
+        path.unlink()
+    half = tmp_path / "model.ckpt-8.data-00000-of-00001"
+    half.write_bytes(half.read_bytes()[:1000])
+    paths = [str(tmp_path / f"model.ckpt-{step}") for step in (4, 8, 12)]
+    assert list(evaluated(tmp_path, tiny.test, paths)) == [12]
+    assert capsys.readouterr().err.count("cannot read the checkpoint") == 2
+    (tmp_path / "model.ckpt-8.index").write_bytes(b"half")
+    with pytest.raises(UserError, match="cannot read the checkpoint .*model.ckpt-8"):
+        evaluated(tmp_path, tiny.test, paths[1:], skip=False)
+
+
+def test_checkpoint_of_another_network_is_told_by_variable(tiny, tmp_path):
+    train(tmp_path, tiny, 4, "lenet5")
+    with pytest.raises(UserError) as error:
+        evaluated(tmp_path, tiny.test, [checkpoints.latest(tmp_path)])
+    name = "hidden/weights/ExponentialMovingAverage"
+    assert f"{name} is [3136, 512] in it, [784, 500] in the network" in str(error.value)
+
+
+def test_follow_gives_each_checkpoint_once_and_ends_with_the_last_step(tiny, tmp_path):
+    runs.write(tmp_path, RECORD | {"steps": 8})
+    train(tmp_path, tiny, 4)
+    seen = []
+    for path in checkpoints.follow(tmp_path, interval=0.1):
+        seen.append(checkpoints.step(path))
+        if seen == [4]:
+            train(tmp_path, tiny, 8)
+    assert seen == [4, 8]
+
+
+def test_follow_ends_when_the_trainer_has_died(tiny, tmp_path):
+    runs.write(tmp_path, RECORD | {"steps": 1000})
+    train(tmp_path, tiny, 4)
+    locked, may_end = threading.Event(), threading.Event()
+
+    def trainer():
+        with runs.lock(tmp_path):
+            locked.set()
+            may_end.wait(10)
+
+    thread = threading.Thread(target=trainer)
+    thread.start()
+    locked.wait(10)
+    seen = []
+    for path in checkpoints.follow(tmp_path, interval=0.1):
+        seen.append(checkpoints.step(path))
+        threading.Timer(0.5, may_end.set).start()
+    thread.join()
+    assert seen == [4]
