@@ -71,7 +71,7 @@ def measure(network, seed, data, data_dir, import_seconds):
             run, data.test, False, paths, False,
             lambda step, result: accuracies.update({step: result.accuracy}), device.resolve("cpu"),
         )
-        seconds = {checkpoints.step(p): p.with_suffix(".index").stat().st_mtime - begun for p in paths}
+        seconds = {checkpoints.step(p): Path(f"{p}.index").stat().st_mtime - begun for p in paths}
     reached = next((seconds[step] for step, accuracy in accuracies.items() if accuracy >= TARGET), None)
     last = max(accuracies)
     result = {

@@ -86,7 +86,10 @@ def test_random_affine_is_keyed_and_bounded():
 
 @pytest.mark.parametrize(
     ("size", "cin", "cout", "kernel"),
-    [(28, 1, 16, 3), (28, 16, 16, 3), (14, 16, 32, 3), (14, 32, 32, 3), (7, 32, 64, 3), (7, 64, 64, 3), (14, 32, 64, 5)],
+    [
+        (28, 1, 16, 3), (28, 16, 16, 3), (14, 16, 32, 3), (14, 32, 32, 3), (7, 32, 64, 3), (7, 64, 64, 3),  # convnet
+        (28, 1, 32, 5), (14, 32, 64, 5),  # lenet5
+    ],
 )
 def test_convolution_gradient_is_the_stock_one(size, cin, cout, kernel):
     random = np.random.default_rng(0)
@@ -160,7 +163,8 @@ GOLDEN = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_variables_are_those_that_checkpoints_hold(name):
     forward(tf.placeholder(tf.float32, [None, 28, 28, 1]), True, 1e-4, name)
-    found = [" ".join([v.op.name, *map(str, v.shape.as_list())]) for v in tf.global_variables() if v.op.name != "global_step"]
+    variables = [v for v in tf.global_variables() if v.op.name != "global_step"]
+    found = [" ".join([v.op.name, *map(str, v.shape.as_list())]) for v in variables]
     assert found == [line.strip() for line in GOLDEN[name].strip().split("\n") if line.strip()]
 
 
