@@ -61,15 +61,27 @@ def follow(directory, interval):
 
 
 def restore(session, saver, variables, path):
-    """Restores `variables`, a dict from names in the checkpoint to variables, by a Saver made from that dict.
+    """Restores `variables`, a dict from names in the checkpoint to variables, by the Saver made from that dict.
 
-    Raises Unreadable if the checkpoint is gone or damaged, UserError that lists the variables that it lacks or
-    holds in another shape.
+    Raises what check() raises.
+    """
+    check(variables, path)
+    try:
+        saver.restore(session, str(path))
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def check(variables, path):
+    """Checks that a checkpoint holds `variables`, a dict from names in it to variables.
+
+    Raises Unreadable if it is gone or damaged, UserError that lists the variables that it lacks or holds in another
+    shape.
     """
     try:
         held = tf.train.NewCheckpointReader(str(path)).get_variable_to_shape_map()
     except UNREADABLE as error:
-        raise Unreadable(f"cannot read the checkpoint {path}: {_first_line(error)}") from None
+        raise _unreadable(path, error) from None
     wanted = {name: variable.shape.as_list() for name, variable in variables.items()}
     differences = [f"{name} is not in it" for name in sorted(wanted.keys() - held.keys())]
     differences += [
@@ -79,11 +91,7 @@ def restore(session, saver, variables, path):
     ]
     if differences:
         raise UserError(f"the checkpoint {path} does not fit the network: {'; '.join(differences)}")
-    try:
-        saver.restore(session, str(path))
-    except UNREADABLE as error:
-        raise Unreadable(f"cannot read the checkpoint {path}: {_first_line(error)}") from None
 
 
-def _first_line(error):
-    return str(error).strip().split("\n")[0]
+def _unreadable(path, error):
+    return Unreadable(f"cannot read the checkpoint {path}: {str(error).strip().splitlines()[0]}")

@@ -21,47 +21,67 @@ def run(main):
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 1
-    except KeyboardInterrupt:
-        status = 130  # 128 + SIGINT, as shells report it
     except BrokenPipeError:  # the reader went away, as in `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141  # 128 + SIGPIPE
+    except OSError as error:
+        if error.filename is None:  # not about a file that the user can do something about
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        status = 130  # 128 + SIGINT, as shells report it
     sys.exit(status)
 
 
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, without the usage."""
+
+    def error(self, message):
+        self.exit(2, f"error: {message}; --help lists the flags\n")
+
+
 def parser(description, networks, datasets):
-    """An ArgumentParser with the flags that trainer, tester and app share."""
-    result = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    result.add_argument("--network", default=networks[0], help=f"one of {', '.join(networks)}")
+    """A Parser with the flags that trainer, tester and app share. The first network and data set are the defaults."""
+    result = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument(
-        "--dataset", default="auto", help=f"one of {', '.join(datasets)}, or auto: {datasets[0]}, else generated"
+        "--network", metavar="NAME", choices=networks, default=networks[0],
+        help=f"{', '.join(networks)} (default: %(default)s)",
     )
-    result.add_argument("--device", default="auto", help="auto, cpu, gpu, or a name such as /device:GPU:1")
-    result.add_argument("--checkpoint-dir", type=Path, default=ROOT / "checkpoints", help="where checkpoints are kept")
-    result.add_argument("--log-dir", type=Path, default=ROOT / "logs", help="where TensorBoard's files are kept")
+    result.add_argument(
+        "--dataset", metavar="NAME", choices=["auto", *datasets], default="auto",
+        help=f"{', '.join(datasets)}; auto, the default, is {datasets[0]}, and generated where that cannot be had",
+    )
+    result.add_argument(
+        "--device", metavar="NAME", default="auto",
+        help="cpu, gpu or a name such as /device:GPU:1; auto, the default, is the first GPU, or the CPU",
+    )
+    for kind, content in (("checkpoint", "checkpoints"), ("log", "TensorBoard's files")):
+        result.add_argument(
+            f"--{kind}-dir", metavar="DIR", type=Path, default=ROOT / f"{kind}s",
+            help=f"where {content} are kept (default: {kind}s/ of the repository)",
+        )
     return result
 
 
 def add_data_dir(parser):
     parser.add_argument(
-        "--data-dir",
-        type=Path,
-        default=Path(os.environ.get("DATA_DIR", ROOT / "data")),
-        help="where data sets are kept; the environment variable DATA_DIR sets the default",
+        "--data-dir", metavar="DIR", type=Path, default=Path(os.environ.get("DATA_DIR", ROOT / "data")),
+        help="where data sets are kept (default: the environment variable DATA_DIR, or data/ of the repository)",
     )
+
+
+def positive(text):
+    """The type of a flag that takes a whole number from 1 on."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return int(text)
 
 
 def shown(path):
     """A path as people read it: relative to the working directory where it is below that."""
     path = Path(path).resolve()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def choose(kind, name, choices):
-    """Returns name if it is one of the choices. Raises UserError that lists them if not."""
-    if name not in choices:
-        raise UserError(f"unknown {kind} {name!r}; choose from {', '.join(choices)}")
-    return name
 
 
 def override(recipe, settings):
@@ -75,9 +95,12 @@ def override(recipe, settings):
         key, equals, text = setting.partition("=")
         if not equals:
             raise UserError(f"--set takes KEY=VALUE, not {setting!r}")
-        choose("recipe entry", key, list(types))
+        if key not in types:
+            raise UserError(f"--set {setting}: no entry {key!r} in the recipe; there are {', '.join(types)}")
         try:
             changes[key] = types[key](text)
         except ValueError:
-            raise UserError(f"--set {setting}: {key} is a {types[key].__name__}, {text!r} is not") from None
+            raise UserError(f"--set {setting}: {key} is of type {types[key].__name__}, {text!r} is not") from None
+        if changes[key] < (1 if types[key] is int else 0):
+            raise UserError(f"--set {setting}: {key} must be at least {1 if types[key] is int else 0}")
     return dataclasses.replace(recipe, **changes)

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from common.checkpoints import latest
+from common import checkpoints
 from common.command_line import UserError, shown
 
 import numpy as np
@@ -22,8 +22,11 @@ PICTURES = "pictures"  # the collection of those
 def session(saver, checkpoint_dir, last_step, feed, config, hooks):
     """A MonitoredTrainingSession that goes on from the last checkpoint of checkpoint_dir, and ends at last_step.
 
-    feed: what fills the local variables, once. hooks: Save, Summaries, Report and others of this module.
+    feed: what fills the local variables, once. hooks: Save, Summaries, Report and others of this module. Raises
+    UserError if the checkpoint does not fit the graph.
     """
+    if checkpoint := checkpoints.latest(checkpoint_dir):
+        checkpoints.check({v.op.name: v for v in tf.global_variables()}, checkpoint)
     return tf.train.MonitoredTrainingSession(
         checkpoint_dir=str(checkpoint_dir),
         scaffold=tf.train.Scaffold(
@@ -72,7 +75,7 @@ def finish(report, stopped_by, title, checkpoint_dir, log_dir, last_step):
     print(
         f"{title}: validation accuracy {report.validation_accuracy:.4f} (EMA) at step {report.step}, "
         f"{report.seconds:.0f} s of training\n"
-        f"checkpoint  {shown(latest(checkpoint_dir))}\n"
+        f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}\n"
         f"curves      {shown(curves)}"
     )
     return 128 + stopped_by if stopped_by else 0

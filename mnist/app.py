@@ -75,11 +75,9 @@ def classify(images, run, checkpoint, device_name):
 def main():
     parser = command_line.parser(__doc__, list(NETWORKS), datasets.MNIST_FAMILY)
     parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="PNG, JPEG, WebP, …: one digit each")
-    parser.add_argument("--checkpoint", type=Path, help="this checkpoint, as in FOLDER/model.ckpt-200")
-    parser.add_argument("--output-dir", type=Path, help="where the annotated pictures go, instead of logs/…/app")
+    parser.add_argument("--checkpoint", metavar="PATH", type=Path, help="this checkpoint, as in FOLDER/model.ckpt-200")
+    parser.add_argument("--output-dir", metavar="DIR", type=Path, help="for the annotated pictures, instead of logs/…/app")
     args = parser.parse_args()
-    command_line.choose("network", args.network, list(NETWORKS))
-    command_line.choose("data set", args.dataset, ["auto", *datasets.MNIST_FAMILY])
     device_name = device.resolve(args.device)
     if not (checkpoint := args.checkpoint):
         directory = checkpoints.folder_with_one(

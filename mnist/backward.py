@@ -118,14 +118,16 @@ def backward(network, data, recipe, steps, seed, checkpoint_dir, log_dir, device
 def main():
     parser = command_line.parser(__doc__, list(NETWORKS), datasets.MNIST_FAMILY)
     command_line.add_data_dir(parser)
-    parser.add_argument("--steps", type=int, help="train up to this global step instead of the recipe's epochs")
-    parser.add_argument("--seed", type=int, default=1, help="of the initial weights, the batches and the augmentation")
+    parser.add_argument(
+        "--steps", metavar="N", type=command_line.positive, help="train up to this step, not by the recipe's epochs"
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=1, help="of weights, batches, augmentation (default: %(default)s)"
+    )
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change entries of the recipe")
     args = parser.parse_args()
-    command_line.choose("network", args.network, list(NETWORKS))
     recipe = command_line.override(RECIPES[args.network], args.set)
     device_name = device.resolve(args.device)
-    command_line.choose("data set", args.dataset, ["auto", *datasets.MNIST_FAMILY])
     if args.dataset == "auto":
         data = datasets.load_or_generate("mnist", args.data_dir)
     else:

@@ -54,17 +54,18 @@ def test(run, split, raw, paths, skip_unreadable, show, device_name):
 def main():
     parser = command_line.parser(__doc__, list(NETWORKS), datasets.MNIST_FAMILY)
     command_line.add_data_dir(parser)
-    parser.add_argument("--checkpoint", type=Path, help="this checkpoint only, as in FOLDER/model.ckpt-200")
+    parser.add_argument("--checkpoint", metavar="PATH", type=Path, help="this checkpoint only, as FOLDER/model.ckpt-200")
     parser.add_argument("--once", action="store_true", help="the newest checkpoint only")
-    parser.add_argument("--interval", type=float, default=2.0, help="seconds between looks for a new checkpoint")
-    parser.add_argument("--split", default="test", help="test or validation")
-    parser.add_argument("--on", help="images of another data set than the one of the training")
+    parser.add_argument(
+        "--interval", metavar="S", type=float, default=2.0,
+        help="seconds between looks for a new checkpoint (default: %(default)s)",
+    )
+    parser.add_argument("--split", choices=["test", "validation"], default="test", help="default: %(default)s")
+    parser.add_argument(
+        "--on", metavar="NAME", choices=datasets.MNIST_FAMILY, help="test on images of another data set than trained on"
+    )
     parser.add_argument("--raw", action="store_true", help="the weights themselves, not their moving averages")
     args = parser.parse_args()
-    command_line.choose("network", args.network, list(NETWORKS))
-    command_line.choose("data set", args.dataset, ["auto", *datasets.MNIST_FAMILY])
-    command_line.choose("split", args.split, ["test", "validation"])
-    command_line.choose("data set", args.on or "mnist", datasets.MNIST_FAMILY)
     device_name = device.resolve(args.device)
 
     if args.checkpoint:

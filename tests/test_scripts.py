@@ -85,15 +85,16 @@ def folders(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--network", "resnet"], "unknown network 'resnet'; choose from convnet, lenet5, fully_connected"),
-        (["--device", "/device:GPU:7"], "no device '/device:GPU:7' on this machine; there is: /device:CPU:0"),
-        (["--dataset", "cats"], "unknown data set 'cats'; choose from auto, mnist, fashion, kmnist, generated"),
+        (["--network", "resnet"], "argument --network: invalid choice: resnet (choose from convnet, lenet5"),
+        (["--device", "/device:GPU:7"], "no device /device:GPU:7 on this machine; there is: /device:CPU:0"),
+        (["--dataset", "cats"], "argument --dataset: invalid choice: cats (choose from auto, mnist, fashion"),
     ],
 )
 def test_unknown_choices_are_listed(call, tmp_path, main, flags, message):
     picture = ["x.png"] if main is app.main else []
     status, out, err = call(main, *folders(tmp_path), *flags, *picture)
-    assert (status, out, err.count("\n")) == (1, "", 1) and err.startswith(f"error: {message}")
+    assert status in (1, 2) and out == "" and err.count("\n") == 1
+    assert err.replace("'", "").startswith(f"error: {message}")  # Python 3.12 and earlier quote the choices
 
 
 @pytest.mark.parametrize(("main", "flags"), [(test.main, ["--once"]), (app.main, ["x.png"])], ids=["test", "app"])

@@ -161,8 +161,10 @@ def test_overrides_are_typed():
     recipe = command_line.override(TINY["lenet5"], ["batch_size=32", "learning_rate=1e-3"])
     assert (recipe.batch_size, recipe.learning_rate) == (32, 0.001)
     for setting, message in [
-        ("batch=3", "unknown recipe entry 'batch'; choose from batch_size, epochs, learning_rate"),
-        ("batch_size=3.5", "batch_size is a int, '3.5' is not"),
+        ("batch=3", "no entry 'batch' in the recipe; there are batch_size, epochs, learning_rate"),
+        ("batch_size=3.5", "batch_size is of type int, '3.5' is not"),
+        ("batch_size=0", "batch_size must be at least 1"),
+        ("learning_rate=-1", "learning_rate must be at least 0"),
         ("batch_size", "KEY=VALUE"),
     ]:
         with pytest.raises(UserError, match=message):
