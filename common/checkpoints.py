@@ -25,13 +25,13 @@ def step(path):
     return int(str(path).rpartition("-")[2]) if path else 0
 
 
-def folder_with_one(find, wait, command):
-    """The folder that find() names, once it holds a checkpoint.
+def folder_with_one(root, task, network, dataset, wait):
+    """The folder of a run, as runs.find() names it, once it holds a checkpoint.
 
     Where it does not, waits for one to come; with wait=False raises UserError with the command that makes one.
     """
-    told = False
-    while not latest(directory := find()):
+    told, command = False, f"python {task}/backward.py --network {network}"
+    while not latest(directory := runs.find(root, task, network, dataset)):
         if not wait:
             raise UserError(f"no checkpoint in {shown(directory)}; this makes one: {command}")
         if not told:

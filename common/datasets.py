@@ -108,9 +108,11 @@ def load(name, data_dir):
 
 
 def load_or_generate(name, data_dir):
-    """load(name, data_dir); if that data set cannot be had, says so in a paragraph and gives the generated digits."""
-    try:
+    """load(name, data_dir). "auto" is MNIST; where that cannot be had, says why, and gives the generated digits."""
+    if name != "auto":
         return load(name, data_dir)
+    try:
+        return load("mnist", data_dir)
     except download.DataUnavailable as error:
         print(
             f"{error}. Until then, digits drawn from fonts are used instead: every figure is about "

@@ -1,29 +1,19 @@
-"""The training session and its hooks: save, report, validate, stop cleanly.
-
-A hook is called around each session.run(train_op); `after_run` may ask the loop to stop.
-"""
+"""The training session, what it writes for TensorBoard, and the run around it."""
 
 import signal
-import time
-from pathlib import Path
 
-from common import checkpoints
-from common.command_line import UserError, shown
+from common import checkpoints, runs
+from common.command_line import shown
+from common.hooks import PICTURES
 
-import numpy as np
 import tensorflow.compat.v1 as tf
-from tqdm import tqdm
-
-SUMMARY_STEPS = 50  # between scalars of the graph
-PICTURE_STEPS = 500  # between histograms and pictures, which are large
-PICTURES = "pictures"  # the collection of those
 
 
 def session(saver, checkpoint_dir, last_step, feed, config, hooks):
     """A MonitoredTrainingSession that goes on from the last checkpoint of checkpoint_dir, and ends at last_step.
 
-    feed: what fills the local variables, once. hooks: Save, Summaries, Report and others of this module. Raises
-    UserError if the checkpoint does not fit the graph.
+    feed: what fills the local variables, once. hooks: those of common.hooks. Raises UserError if the checkpoint
+    does not fit the graph.
     """
     if checkpoint := checkpoints.latest(checkpoint_dir):
         checkpoints.check({v.op.name: v for v in tf.global_variables()}, checkpoint)
@@ -64,192 +54,30 @@ def summarize(images, losses, learning_rate, ema):
         tf.summary.scalar(f"sparsity/{name}", tf.nn.zero_fraction(activation))
 
 
-def finish(report, stopped_by, title, checkpoint_dir, log_dir, last_step):
-    """Draws the curves and prints the summary of a run. Returns the exit status: 0, or 128 + the signal's number."""
-    from common import plots  # matplotlib is not needed before
+def run(train, record, checkpoint_dir, log_dir):
+    """Calls train() for the run that `record` describes, in its folder, and prints what came of it.
 
-    curves = plots.curves(log_dir, title)
+    train() returns a Report, and the number of the signal that ended it early, or None. Returns the exit status: 0, or
+    128 + that number. Raises UserError if the folder holds another run, or another trainer is at work there.
+    """
+    title, last_step = f"{record['network']} on {record['dataset_title']}", record["steps"]
+    with runs.lock(checkpoint_dir):
+        runs.start(checkpoint_dir, record, may_change=("steps", "versions"))
+        done = checkpoints.step(checkpoints.latest(checkpoint_dir))
+        if done >= last_step:
+            print(f"{title}: at step {done} already, in {shown(checkpoint_dir)}; --steps N trains on")
+            return 0
+        print(f"{title}: step {done} to {last_step}", flush=True)
+        report, stopped_by = train()
     if stopped_by:
         name = signal.Signals(stopped_by).name
         print(f"stopped by {name} at step {report.step} of {last_step}; the same command goes on from there")
     print(
         f"{title}: validation accuracy {report.validation_accuracy:.4f} (EMA) at step {report.step}, "
-        f"{report.seconds:.0f} s of training\n"
-        f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}\n"
-        f"curves      {shown(curves)}"
+        f"{report.seconds:.0f} s of training"
     )
+    from common import plots  # matplotlib, which takes a second to import, is not needed before
+
+    print(f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}")
+    print(f"curves      {shown(plots.curves(log_dir, title))}", flush=True)
     return 128 + stopped_by if stopped_by else 0
-
-
-class CountSteps(tf.train.SessionRunHook):
-    """Keeps the global step in self.step, without fetching it."""
-
-    def after_create_session(self, session, coord):
-        self.step = session.run(tf.train.get_global_step())
-
-    def after_run(self, run_context, run_values):
-        self.step += 1
-        self.after_step(run_context, run_values.results)
-
-    def after_step(self, run_context, results):
-        """Called after each step with what before_run asked for."""
-
-
-class NotFinite(UserError):
-    def __init__(self, step, what):
-        super().__init__(
-            f"training diverged at step {step}: {what}. Nothing of it was saved; the last good checkpoint stays. "
-            "Try a smaller learning rate, as in --set learning_rate=…"
-        )
-
-
-class Save(CountSteps):
-    """Saves a checkpoint every `every` steps and at the end, but never weights that are not finite."""
-
-    def __init__(self, saver, directory, every):
-        self._saver, self._path, self._every = saver, str(Path(directory) / "model.ckpt"), every
-
-    def begin(self):
-        self._finite = tf.reduce_all([tf.reduce_all(tf.is_finite(v)) for v in tf.trainable_variables()])
-
-    def after_create_session(self, session, coord):
-        super().after_create_session(session, coord)
-        self._saved = self.step
-
-    def after_step(self, run_context, results):
-        if self.step % self._every == 0:
-            self._save(run_context.session)
-
-    def end(self, session):
-        if self.step != self._saved:
-            self._save(session)
-
-    def _save(self, session):
-        if not session.run(self._finite):
-            raise NotFinite(self.step, "a weight is not finite")
-        self._saver.save(session, self._path, global_step=self.step, write_meta_graph=False)
-        self._saved = self.step
-
-
-class Summaries(CountSteps):
-    """Writes the summaries of the graph for TensorBoard: scalars often, histograms and pictures now and then."""
-
-    def __init__(self, writer):
-        self._writer = writer
-        self._due = {SUMMARY_STEPS: tf.summary.merge_all(), PICTURE_STEPS: tf.summary.merge_all(PICTURES)}
-
-    def after_create_session(self, session, coord):
-        super().after_create_session(session, coord)
-        if self.step == 0:
-            self._writer.add_graph(session.graph)
-        # What an interrupted run wrote after its last checkpoint is dropped from TensorBoard's curves.
-        self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), self.step + 1)
-
-    def before_run(self, run_context):
-        step = self.step + 1
-        return tf.train.SessionRunArgs([op for every, op in self._due.items() if step == 1 or step % every == 0])
-
-    def after_step(self, run_context, summaries):
-        for summary in summaries:
-            self._writer.add_summary(summary, self.step)
-
-    def end(self, session):
-        self._writer.flush()
-
-
-class StopOnSignal(tf.train.SessionRunHook):
-    """On SIGINT or SIGTERM lets the step end, and the other hooks save. A second signal ends the program at once.
-
-    A context manager too: the signals are caught within it.
-    """
-
-    received = None  # the signal's number
-
-    def __enter__(self):
-        self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *error):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number, frame):
-        self.received = number
-        self.__exit__()
-
-    def after_run(self, run_context, run_values):
-        if self.received:
-            run_context.request_stop()
-
-
-class Report(CountSteps):
-    """Shows progress, validates, and stops a run that diverged: a bar on a terminal, plain lines elsewhere.
-
-    validate(session) gives an evaluation.Evaluation; it runs every recipe.save_steps and at the end.
-    """
-
-    def __init__(self, loss, accuracy, learning_rate, validate, recipe, last_step, writer):
-        self._fetches = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
-        self._validate, self._last_step = validate, last_step
-        self._batch_size, self._every = recipe.batch_size, recipe.save_steps
-        self._writer = writer
-        self.validation_accuracy = None
-
-    def after_create_session(self, session, coord):
-        super().after_create_session(session, coord)
-        self._correct = 0.0  # sum of the batches' accuracies since the last report
-        self._reported = self.step
-        self._started = self._reported_at = time.perf_counter()
-        self._bar = tqdm(
-            total=self._last_step * self._batch_size, initial=self.step * self._batch_size, unit="image",
-            unit_scale=True, dynamic_ncols=True, disable=None,  # None: no bar where standard error is not a terminal
-        )
-
-    def before_run(self, run_context):
-        return tf.train.SessionRunArgs(self._fetches)
-
-    def after_step(self, run_context, results):
-        if not np.isfinite(results["loss"]):
-            self._bar.close()
-            raise NotFinite(self.step, f"the loss is {results['loss']}")
-        self._results = results
-        self._correct += results["accuracy"]
-        self._bar.update(self._batch_size)
-        self._show_in_bar()
-        if self.step % self._every == 0:
-            self._report(run_context.session)
-
-    def end(self, session):
-        if self.step != self._reported:
-            self._report(session)
-        self._writer.flush()
-        self._bar.close()
-
-    def _report(self, session):
-        self.validation_accuracy = self._validate(session).accuracy
-        now = time.perf_counter()
-        steps = self.step - self._reported
-        speed = steps * self._batch_size / (now - self._reported_at)  # images/s, with the pauses to save and validate
-        for tag, value in {
-            "accuracy/training": self._correct / steps,
-            "accuracy/validation": self.validation_accuracy,
-            "images_per_second": speed,
-        }.items():
-            self._writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag=tag, simple_value=value)]), self.step)
-        self._correct, self._reported, self._reported_at = 0.0, self.step, now
-        self.seconds = now - self._started
-        if self._bar.disable:
-            left = (self._last_step - self.step) * self._batch_size / speed
-            print(
-                f"step {self.step}/{self._last_step}  loss {self._results['loss']:.4f}  "
-                f"learning rate {self._results['learning_rate']:.5f}  "
-                f"validation accuracy {self.validation_accuracy:.4f}  {speed:,.0f} images/s  "
-                f"{left // 60:.0f}:{left % 60:02.0f} left",
-                flush=True,
-            )
-
-    def _show_in_bar(self):
-        shown = {"loss": f"{self._results['loss']:.3f}", "rate": f"{self._results['learning_rate']:.4f}"}
-        if self.validation_accuracy is not None:
-            shown["validation"] = f"{self.validation_accuracy:.4f}"
-        self._bar.set_postfix(shown, refresh=False)

@@ -75,15 +75,13 @@ def classify(images, run, checkpoint, device_name):
 def main():
     parser = command_line.parser(__doc__, list(NETWORKS), datasets.MNIST_FAMILY)
     parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="PNG, JPEG, WebP, …: one digit each")
-    parser.add_argument("--checkpoint", metavar="PATH", type=Path, help="this checkpoint, as in FOLDER/model.ckpt-200")
-    parser.add_argument("--output-dir", metavar="DIR", type=Path, help="for the annotated pictures, instead of logs/…/app")
+    parser.add_argument("--checkpoint", metavar="PATH", type=Path, help="not the newest one, but FOLDER/model.ckpt-200")
+    parser.add_argument("--output-dir", metavar="DIR", type=Path, help="for annotated pictures, instead of logs/…/app")
     args = parser.parse_args()
     device_name = device.resolve(args.device)
     if not (checkpoint := args.checkpoint):
         directory = checkpoints.folder_with_one(
-            lambda: runs.find(args.checkpoint_dir, "mnist", args.network, args.dataset),
-            wait=False,
-            command=f"python mnist/backward.py --network {args.network}",
+            args.checkpoint_dir, "mnist", args.network, args.dataset, wait=False
         )
         checkpoint = Path(checkpoints.latest(directory))
     run = runs.read(checkpoint.parent)

@@ -14,7 +14,7 @@ from pathlib import Path
 if not __package__:  # run as a script: the path starts at the repository, not at mnist/
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common import batches, checkpoints, command_line, datasets, device, evaluation, runs, training
+from common import batches, command_line, datasets, device, evaluation, hooks, runs, training
 from mnist.forward import IMAGE_SIZE, NETWORKS, forward
 
 import numpy as np
@@ -56,7 +56,7 @@ def standardize(images):
 def backward(network, data, recipe, steps, seed, checkpoint_dir, log_dir, device_name):
     """Trains a network up to global step `steps`, from the last checkpoint in checkpoint_dir if there is one.
 
-    data: datasets.DataSet. Returns the training.Report, and the number of the signal that ended it early, or None.
+    data: datasets.DataSet. Returns the hooks.Report, and the number of the signal that ended it early, or None.
     """
     tf.set_random_seed(seed)
     with tf.device(device_name):
@@ -101,14 +101,16 @@ def backward(network, data, recipe, steps, seed, checkpoint_dir, log_dir, device
     # Saver, and what else goes along with the loop.
     saver = tf.train.Saver(save_relative_paths=True)
     writer = tf.summary.FileWriter(str(log_dir))
-    report = training.Report(loss, accuracy, learning_rate, validate, recipe, steps, writer)
-    hooks = [training.Summaries(writer), training.Save(saver, checkpoint_dir, recipe.save_steps), report]
+    report = hooks.Report(loss, accuracy, learning_rate, validate, recipe, steps, writer)
+    save = hooks.Save(saver, checkpoint_dir, recipe.save_steps)
 
     # Loop.
     feed, config = train.feed | validation.feed, device.session_config(device_name)
     with (
-        training.StopOnSignal() as stop,
-        training.session(saver, checkpoint_dir, steps, feed, config, [*hooks, stop]) as session,
+        hooks.StopOnSignal() as stop,
+        training.session(
+            saver, checkpoint_dir, steps, feed, config, [hooks.Summaries(writer), save, report, stop]
+        ) as session,
     ):
         while not session.should_stop():
             session.run(train_op)
@@ -128,14 +130,8 @@ def main():
     args = parser.parse_args()
     recipe = command_line.override(RECIPES[args.network], args.set)
     device_name = device.resolve(args.device)
-    if args.dataset == "auto":
-        data = datasets.load_or_generate("mnist", args.data_dir)
-    else:
-        data = datasets.load(args.dataset, args.data_dir)
+    data = datasets.load_or_generate(args.dataset, args.data_dir)
     steps = args.steps or round(recipe.epochs * len(data.train.labels) / recipe.batch_size)
-
-    checkpoint_dir = runs.folder(args.checkpoint_dir, "mnist", args.network, data.name)
-    log_dir = runs.folder(args.log_dir, "mnist", args.network, data.name) / "train"
     record = {
         "network": args.network,
         "dataset": data.name,
@@ -150,18 +146,13 @@ def main():
         "steps": steps,
         "versions": {"tensorflow": tf.__version__, "numpy": np.__version__},
     }
-    title = f"{args.network} on {data.title}"
-    with runs.lock(checkpoint_dir):
-        runs.start(checkpoint_dir, record, may_change=("steps", "versions"))
-        done = checkpoints.step(checkpoints.latest(checkpoint_dir))
-        if done >= steps:
-            print(f"{title}: at step {done} already, in {command_line.shown(checkpoint_dir)}; --steps N trains on")
-            return 0
-        print(f"{title}: step {done} to {steps} on {device_name}", flush=True)
-        report, stopped_by = backward(
-            args.network, data, recipe, steps, args.seed, checkpoint_dir, log_dir, device_name
-        )
-    return training.finish(report, stopped_by, title, checkpoint_dir, log_dir, steps)
+    checkpoint_dir = runs.folder(args.checkpoint_dir, "mnist", args.network, data.name)
+    log_dir = runs.folder(args.log_dir, "mnist", args.network, data.name) / "train"
+
+    def train():
+        return backward(args.network, data, recipe, steps, args.seed, checkpoint_dir, log_dir, device_name)
+
+    return training.run(train, record, checkpoint_dir, log_dir)
 
 
 if __name__ == "__main__":

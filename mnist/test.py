@@ -54,7 +54,7 @@ def test(run, split, raw, paths, skip_unreadable, show, device_name):
 def main():
     parser = command_line.parser(__doc__, list(NETWORKS), datasets.MNIST_FAMILY)
     command_line.add_data_dir(parser)
-    parser.add_argument("--checkpoint", metavar="PATH", type=Path, help="this checkpoint only, as FOLDER/model.ckpt-200")
+    parser.add_argument("--checkpoint", metavar="PATH", type=Path, help="only this one, as FOLDER/model.ckpt-200")
     parser.add_argument("--once", action="store_true", help="the newest checkpoint only")
     parser.add_argument(
         "--interval", metavar="S", type=float, default=2.0,
@@ -72,9 +72,7 @@ def main():
         directory, paths = args.checkpoint.parent, [args.checkpoint]
     else:
         directory = checkpoints.folder_with_one(
-            lambda: runs.find(args.checkpoint_dir, "mnist", args.network, args.dataset),
-            wait=not args.once,
-            command=f"python mnist/backward.py --network {args.network}",
+            args.checkpoint_dir, "mnist", args.network, args.dataset, wait=not args.once
         )
         paths = [checkpoints.latest(directory)] if args.once else checkpoints.follow(directory, args.interval)
     run = runs.read(directory)

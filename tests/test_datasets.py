@@ -133,7 +133,7 @@ def test_no_mirror_is_an_error_by_name_and_generated_digits_by_default(source, m
     assert not list((tmp_path / "mnist").iterdir())  # nothing half-way
     digits = generated.digits
     monkeypatch.setattr(generated, "digits", lambda count, seed: digits(5100, seed))
-    data = datasets.load_or_generate("mnist", tmp_path)
+    data = datasets.load_or_generate("auto", tmp_path)
     said = capsys.readouterr().err
     assert data.title == "generated digits"
     assert str(tmp_path / "mnist") in said and "train-images-idx3-ubyte.gz" in said and "generated digits" in said
