@@ -44,8 +44,14 @@ class Recipe:
 
 RECIPES = {
     "convnet": Recipe(),
-    "lenet5": Recipe(batch_size=100, learning_rate=0.02, learning_rate_decay=0.7, epochs=10),
-    "fully_connected": Recipe(learning_rate=0.1),
+    "lenet5": Recipe(
+        batch_size=128, learning_rate=0.05, learning_rate_decay=0.6, regularizer=1e-4,
+        degrees=10.0, scale=0.1, shear=0.15, shift=2.0, save_steps=500,
+    ),
+    "fully_connected": Recipe(
+        epochs=30.0, learning_rate=0.2, learning_rate_decay=0.87, regularizer=2e-5,
+        degrees=6.0, scale=0.06, shear=0.1, shift=1.0, save_steps=500,
+    ),
 }
 
 
