@@ -3,9 +3,9 @@
     python benchmarks/mnist.py                                   # the networks by their recipes, three seeds each
     python benchmarks/mnist.py --networks convnet --seeds 1
 
-Each run is mnist/backward.py as a user starts it, in a temporary folder. Its checkpoints are linked away as they come
-and tested afterwards, so that testing takes no time from training. Training seconds count from the first step on, with
-saving, validation and summaries. Prints one line per run, and a table with the mean and the spread.
+Each run is mnist/backward.py in a temporary folder, with its own recipe but more checkpoints, each with a validation:
+that costs time, which is counted. The checkpoints are linked away as they come and tested afterwards, so that testing
+takes no time from training. Training seconds count from the end of the first step to the last checkpoint. Prints one line per run, and a table with the mean and the spread.
 """
 
 import argparse

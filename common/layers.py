@@ -25,12 +25,13 @@ def conv2d(x, channels, kernel_size, regularizer, name, use_bias=True):
     """Convolution with stride 1 and SAME padding."""
     with tf.variable_scope(name):
         w = weights([kernel_size, kernel_size, x.shape[-1], channels], regularizer)
-        with tf.get_default_graph().gradient_override_map({"Conv2D": "Conv2DStride1Same"}):
+        override = {"Conv2D": "Conv2DOddKernel"} if kernel_size % 2 else {}
+        with tf.get_default_graph().gradient_override_map(override):
             y = tf.nn.conv2d(x, w, strides=1, padding="SAME")
         return tf.nn.bias_add(y, biases(channels)) if use_bias else y
 
 
-@tf.RegisterGradient("Conv2DStride1Same")
+@tf.RegisterGradient("Conv2DOddKernel")
 def _conv2d_gradient(op, dy):
     """On a CPU the gradient for the input by a forward convolution: the kernel turned by 180°, its channels swapped.
 
@@ -95,14 +96,13 @@ def batch_norm(x, train, name, decay=0.9, epsilon=1e-3):
         return y
 
 
-def dropout(x, rate, train):
+def dropout(x, rate, train, name):
     """In training sets each element to 0 with probability `rate` and scales the others up; else x.
 
-    The mask is keyed by (graph seed, layer, global step), so a resumed run draws the same ones.
+    The mask is keyed by (graph seed, name, global step), so a resumed run draws the same ones.
     """
     if not train:
         return x
-    layer = zlib.crc32(tf.get_variable_scope().name.encode())
-    seed = tf.constant((tf.get_default_graph().seed or 0) ^ layer, tf.int64)
+    seed = tf.constant((tf.get_default_graph().seed or 0) ^ zlib.crc32(name.encode()), tf.int64)
     key = tf.stack([seed, tf.train.get_or_create_global_step()])
     return tf.nn.experimental.stateless_dropout(x, rate, seed=key)

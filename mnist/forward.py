@@ -35,7 +35,7 @@ def lenet5(x, train, regularizer):
     for name, channels in (("conv1", 32), ("conv2", 64)):
         x = layers.max_pool(layers.relu(layers.conv2d(x, channels, 5, regularizer, name)))
     x = layers.relu(layers.dense(layers.flatten(x), 512, regularizer, "hidden"))
-    x = layers.dropout(x, 0.5, train)
+    x = layers.dropout(x, 0.5, train, "dropout")
     return layers.dense(x, NUM_CLASSES, regularizer, "logits")
 
 
