@@ -13,7 +13,7 @@ usage() {
 ./run.sh tensorboard …      TensorBoard on logs/
 ./run.sh test …             install and run the tests   (… goes to pytest)
 
-PYTHON=python3.12 ./run.sh …  makes .venv with that Python (3.10 to 3.13).
+PYTHON=python3.12 ./run.sh …  makes .venv with that Python (3.10 to 3.13); remove .venv to change it.
 HELP
 }
 
@@ -39,7 +39,7 @@ install() {
   if [ ! -x "$python" ]; then
     local base
     base=$(find_python)
-    "$base" -m venv .venv || { rm -rf .venv; fail "$base cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv"; }
+    "$base" -m venv --clear .venv || { rm -rf .venv; fail "$base cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv"; }
   fi
   local stamp=".venv/installed-$(basename "${!#}" .txt)" flags=() file
   for file in "$@"; do flags+=(-r "$file"); done
@@ -53,7 +53,7 @@ install() {
 python=.venv/bin/python
 [ "${OS:-}" = Windows_NT ] && python=.venv/Scripts/python.exe
 requirements=requirements.txt
-nvidia-smi -L > /dev/null 2>&1 && requirements=requirements-gpu.txt # a driver answers
+[ "$(uname -s)" = Linux ] && nvidia-smi -L > /dev/null 2>&1 && requirements=requirements-gpu.txt # a driver answers
 
 script() {
   local script=$1 task=${2:-}
@@ -65,26 +65,32 @@ script() {
 everything() {
   install "$requirements"
   mkdir -p logs
-  local started trainer tester=''
+  local started trainer tester='' status=0
   started=$(mktemp logs/.started.XXXXXX)
-  "$python" mnist/backward.py & trainer=$!
-  trap 'kill -TERM $trainer $tester 2> /dev/null; wait; rm -f "$started"; exit 130' INT TERM
-  # The tester starts once the trainer has chosen its folder; it reads there which data set it trains on.
-  while kill -0 "$trainer" 2> /dev/null && [ -z "$(find checkpoints/mnist -name run.json -newer "$started" 2> /dev/null)" ]; do sleep 0.2; done
+  # Through cat its standard error is no terminal: plain lines, which go with the tester's, instead of a progress bar.
+  "$python" mnist/backward.py 2> >(cat >&2) & trainer=$!
+  trap 'kill -TERM $trainer $tester 2> /dev/null; wait; rm -f "$started"; exit 143' INT TERM
+  # The tester tests the run that was started last: it has to wait for this one.
+  while kill -0 "$trainer" 2> /dev/null && ! newer; do sleep 0.2; done
+  if newer; then "$python" mnist/test.py & tester=$!; fi
+  wait "$trainer" || status=$?
+  [ "$status" = 0 ] || kill $tester 2> /dev/null || true
+  wait $tester || true
   rm -f "$started"
-  "$python" mnist/test.py & tester=$!
-  wait "$trainer" || { status=$?; kill "$tester" 2> /dev/null; exit "$status"; }
-  wait "$tester"
+  [ "$status" = 0 ] || exit "$status"
   echo
   "$python" mnist/app.py docs/digit.jpg
   cat <<END
 
 checkpoints        checkpoints/mnist
-logs               logs/mnist        ./run.sh tensorboard shows them in a browser
-annotated picture  logs/mnist/…/app  (its path is on the line above)
+logs               logs/mnist, with the curves; in a browser: ./run.sh tensorboard
+annotated picture  on the line above
 your own picture   ./run.sh app mnist PICTURE
 END
 }
+
+# Whether a run was recorded after $started was made.
+newer() { [ -n "$(find checkpoints/mnist -name run.json -newer "$started" 2> /dev/null)" ]; }
 
 case "${1:-}" in
   '') everything ;;

@@ -5,7 +5,9 @@
 
 Each run is mnist/backward.py in a temporary folder, with its own recipe but more checkpoints, each with a validation:
 that costs time, which is counted. The checkpoints are linked away as they come and tested afterwards, so that testing
-takes no time from training. Training seconds count from the end of the first step to the last checkpoint. Prints one line per run, and a table with the mean and the spread.
+takes no time from training. Training seconds count from the end of the first step to the last checkpoint.
+
+Prints a line per run, and a table with the mean and the spread.
 """
 
 import argparse
@@ -67,10 +69,8 @@ def measure(network, seed, data, data_dir, import_seconds):
         paths = sorted((p.with_suffix("") for p in (folder / "kept").glob("*.index")), key=checkpoints.step)
         run = runs.read(folder / "checkpoints/mnist" / network)
         accuracies = {}
-        test.test(
-            run, data.test, False, paths, False,
-            lambda step, result: accuracies.update({step: result.accuracy}), device.resolve("cpu"),
-        )
+        for step, result in test.test(run, data.test, paths, device.resolve("cpu")):
+            accuracies[step] = result.accuracy
         seconds = {checkpoints.step(p): Path(f"{p}.index").stat().st_mtime - begun for p in paths}
     reached = next((seconds[step] for step, accuracy in accuracies.items() if accuracy >= TARGET), None)
     last = max(accuracies)

@@ -39,6 +39,8 @@ try:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"  # errors only; 2.21 prints some lines before it reads this
         with _quiet_stderr():
             _import_tensorflow()
+except KeyboardInterrupt:
+    sys.exit(130)
 except ModuleNotFoundError as error:
     sys.exit(
         f"error: {sys.executable} has no module {error.name!r}. Run ./run.sh setup and use .venv/bin/python, "

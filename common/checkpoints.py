@@ -3,7 +3,7 @@
 import time
 
 from common import runs
-from common.command_line import UserError, shown
+from common.command_line import CHECKPOINT_DIR, UserError, shown
 
 import tensorflow.compat.v1 as tf
 
@@ -26,16 +26,20 @@ def step(path):
 
 
 def folder_with_one(root, task, network, dataset, wait):
-    """The folder of a run, as runs.find() names it, once it holds a checkpoint.
+    """The folder of the run that runs.find() finds, once it holds a checkpoint.
 
     Where it does not, waits for one to come; with wait=False raises UserError with the command that makes one.
     """
-    told, command = False, f"python {task}/backward.py --network {network}"
-    while not latest(directory := runs.find(root, task, network, dataset)):
+    other_root = None if root == CHECKPOINT_DIR else root
+    flags = {"--network": network, "--dataset": dataset, "--checkpoint-dir": other_root}
+    command = " ".join([f"python {task}/backward.py", *(f"{flag} {value}" for flag, value in flags.items() if value)])
+    told = False
+    while not (directory := runs.find(root, task, network, dataset)) or not latest(directory):
+        missing = f"no checkpoint in {shown(directory or root / task)} yet; this makes one: {command}"
         if not wait:
-            raise UserError(f"no checkpoint in {shown(directory)}; this makes one: {command}")
+            raise UserError(missing)
         if not told:
-            print(f"waiting for a checkpoint in {shown(directory)}; this makes one: {command}", flush=True)
+            print(f"waiting: {missing}", flush=True)
             told = True
         time.sleep(1)
     return directory
@@ -46,18 +50,21 @@ def follow(directory, interval):
 
     Ends with the checkpoint of the run's last step, or the last one of a trainer that ended before it.
     """
-    seen, trainer_seen = None, False
+    seen, trainer_seen, told = None, False, False
     while True:
         training = runs.is_training(directory)  # before the look: the last save of a trainer that ended is seen then
         trainer_seen = trainer_seen or training
         newest = latest(directory)
-        if newest != seen:
+        if newest and newest != seen:
             seen = newest
             yield newest
-        elif step(seen) >= runs.read(directory)["steps"] or (trainer_seen and not training):
+            continue
+        if step(seen) >= runs.read(directory)["steps"] or (trainer_seen and not training):
             return
-        else:
-            time.sleep(interval)
+        if not training and not told:
+            print(f"no trainer is at work in {shown(directory)}; waiting for one, until Ctrl-C", flush=True)
+            told = True
+        time.sleep(interval)
 
 
 def restore(session, saver, variables, path):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+CHECKPOINT_DIR = ROOT / "checkpoints"
 
 
 class UserError(Exception):
@@ -42,25 +43,25 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser(description, networks, datasets):
-    """A Parser with the flags that trainer, tester and app share. The first network and data set are the defaults."""
+    """A Parser with the flags that trainer, tester and app share.
+
+    A script says in its description what it takes where no network and no data set are named: these have no default.
+    """
     result = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    result.add_argument(
-        "--network", metavar="NAME", choices=networks, default=networks[0],
-        help=f"{', '.join(networks)} (default: %(default)s)",
-    )
-    result.add_argument(
-        "--dataset", metavar="NAME", choices=["auto", *datasets], default="auto",
-        help=f"{', '.join(datasets)}; auto, the default, is {datasets[0]}, and generated where that cannot be had",
-    )
+    result.add_argument("--network", metavar="NAME", choices=networks, help=", ".join(networks))
+    result.add_argument("--dataset", metavar="NAME", choices=datasets, help=", ".join(datasets))
     result.add_argument(
         "--device", metavar="NAME", default="auto",
         help="cpu, gpu or a name such as /device:GPU:1; auto, the default, is the first GPU, or the CPU",
     )
-    for kind, content in (("checkpoint", "checkpoints"), ("log", "TensorBoard's files")):
-        result.add_argument(
-            f"--{kind}-dir", metavar="DIR", type=Path, default=ROOT / f"{kind}s",
-            help=f"where {content} are kept (default: {kind}s/ of the repository)",
-        )
+    result.add_argument(
+        "--checkpoint-dir", metavar="DIR", type=Path, default=CHECKPOINT_DIR,
+        help="where checkpoints are kept (default: checkpoints/ of the repository)",
+    )
+    result.add_argument(
+        "--log-dir", metavar="DIR", type=Path, default=ROOT / "logs",
+        help="where TensorBoard's files are kept (default: logs/ of the repository)",
+    )
     return result
 
 
@@ -71,11 +72,16 @@ def add_data_dir(parser):
     )
 
 
-def positive(text):
-    """The type of a flag that takes a whole number from 1 on."""
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return int(text)
+def positive(kind):
+    """The type of a flag that takes a number of a kind, int or float, above 0 and below 2³¹."""
+
+    def parse(text):
+        if not 0 < kind(text) < 2**31:
+            raise argparse.ArgumentTypeError(f"{text} is out of range")
+        return kind(text)
+
+    parse.__name__ = kind.__name__  # argparse names it where kind(text) fails
+    return parse
 
 
 def shown(path):
@@ -101,6 +107,7 @@ def override(recipe, settings):
             changes[key] = types[key](text)
         except ValueError:
             raise UserError(f"--set {setting}: {key} is of type {types[key].__name__}, {text!r} is not") from None
-        if changes[key] < (1 if types[key] is int else 0):
-            raise UserError(f"--set {setting}: {key} must be at least {1 if types[key] is int else 0}")
+        least = 1 if types[key] is int else 0
+        if not least <= changes[key] < float("inf"):
+            raise UserError(f"--set {setting}: {key} must be at least {least}, and finite")
     return dataclasses.replace(recipe, **changes)

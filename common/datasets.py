@@ -1,6 +1,7 @@
 """Data sets in memory: the MNIST family from its official files, and digits drawn from fonts."""
 
 import hashlib
+import math
 import struct
 import sys
 from typing import NamedTuple
@@ -94,7 +95,7 @@ MNIST_FAMILY = (*SOURCES, "generated")
 def load(name, data_dir):
     """Loads a data set of MNIST_FAMILY: images uint8 [n, 28, 28, 1].
 
-    The files are looked for in data_dir/name, with or without .gz, else downloaded to there. "generated" needs none.
+    The files are looked for in data_dir/name, else downloaded; MNIST's may be unpacked. "generated" needs none.
     Raises DataUnavailable where there are none and no mirror answers, UserError where a file is not the official one.
     """
     if name == "generated":
@@ -108,8 +109,8 @@ def load(name, data_dir):
 
 
 def load_or_generate(name, data_dir):
-    """load(name, data_dir). "auto" is MNIST; where that cannot be had, says why, and gives the generated digits."""
-    if name != "auto":
+    """load(name, data_dir). None is MNIST; where that cannot be had, says why, and gives the generated digits."""
+    if name:
         return load(name, data_dir)
     try:
         return load("mnist", data_dir)
@@ -135,7 +136,7 @@ def parse_idx(content, path):
     if len(content) < start:
         raise UserError(f"{path} is truncated: its header needs {start} bytes, it has {len(content)}")
     shape = struct.unpack(f">{dimensions}I", content[4:start])
-    expected = start + int(np.prod(shape, dtype=np.int64))
+    expected = start + math.prod(shape)
     if len(content) != expected:
         kind = "truncated" if len(content) < expected else "too long"
         raise UserError(f"{path} is {kind}: {expected} bytes by its header, it has {len(content)}")

@@ -57,7 +57,9 @@ def fetch(path, mirrors, expected):
             check_digest(part, expected)
             part.replace(path)
             return
-        except (requests.RequestException, OSError, UserError) as error:
+        except UserError:
+            failures.append(f"{mirror} (other content than the official file)")
+        except (requests.RequestException, OSError) as error:
             failures.append(f"{mirror} ({_reason(error)})")
         finally:
             part.unlink(missing_ok=True)

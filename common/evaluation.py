@@ -59,22 +59,34 @@ def evaluator(data, network):
     return evaluate
 
 
-def write(writer, step, result, images, split, class_names):
-    """Writes an Evaluation of `images` (uint8) for TensorBoard: accuracy, cross-entropy, and two pictures."""
-    from common import plots
+class Log:
+    """Writes the evaluations of a split for TensorBoard: accuracy, cross-entropy, confusion matrix, wrong images."""
 
-    wrong = result.most_confidently_wrong(24)
-    answers = result.predictions[wrong]
-    pictures = {
-        "confusion": plots.confusion(result.confusion(), class_names),
-        "most_confidently_wrong": plots.gallery(
-            images[wrong], result.labels[wrong], answers, result.probabilities[wrong, answers], class_names
-        ),
-    }
-    summary = tf.Summary()
-    summary.value.add(tag=f"accuracy/{split}", simple_value=result.accuracy)
-    summary.value.add(tag="loss/cross_entropy", simple_value=result.cross_entropy)
-    for tag, png in pictures.items():
-        summary.value.add(tag=tag, image=tf.Summary.Image(encoded_image_string=png))
-    writer.add_summary(summary, step)
-    writer.flush()
+    def __init__(self, log_dir, images, split, class_names):
+        """images: uint8 [n, height, width, channels], those of the split called `split`."""
+        self._writer = tf.summary.FileWriter(str(log_dir))
+        self._images, self._split, self._class_names = images, split, class_names
+        self._started = False
+
+    def write(self, step, result):
+        """Writes the Evaluation at a global step."""
+        from common import plots
+
+        wrong, names = result.most_confidently_wrong(24), self._class_names
+        images, labels, answers = self._images[wrong], result.labels[wrong], result.predictions[wrong]
+        pictures = {
+            "confusion": plots.confusion(result.confusion(), names),
+            "most_confidently_wrong": plots.gallery(
+                images, labels, answers, result.probabilities[wrong, answers], names
+            ),
+        }
+        summary = tf.Summary()
+        summary.value.add(tag=f"accuracy/{self._split}", simple_value=result.accuracy)
+        summary.value.add(tag="loss/cross_entropy", simple_value=result.cross_entropy)
+        for tag, png in pictures.items():
+            summary.value.add(tag=tag, image=tf.Summary.Image(encoded_image_string=png))
+        if not self._started:  # what an earlier test wrote from this step on is dropped from the curves
+            self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step)
+            self._started = True
+        self._writer.add_summary(summary, step)
+        self._writer.flush()

@@ -35,8 +35,8 @@ class CountSteps(tf.train.SessionRunHook):
 class NotFinite(UserError):
     def __init__(self, step, what):
         super().__init__(
-            f"training diverged at step {step}: {what}. Nothing of it was saved; the last good checkpoint stays. "
-            "Try a smaller learning rate, as in --set learning_rate=…"
+            f"training diverged at step {step}: {what}. The last checkpoint with finite weights stays. "
+            "Delete the folder and try a smaller learning rate, as in --set learning_rate=…"
         )
 
 
@@ -73,7 +73,7 @@ class Summaries(CountSteps):
 
     def __init__(self, writer):
         self._writer = writer
-        self._due = {SUMMARY_STEPS: tf.summary.merge_all(), PICTURE_STEPS: tf.summary.merge_all(PICTURES)}
+        self._scalars, self._pictures = tf.summary.merge_all(), tf.summary.merge_all(PICTURES)
 
     def after_create_session(self, session, coord):
         super().after_create_session(session, coord)
@@ -83,19 +83,27 @@ class Summaries(CountSteps):
         self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), self.step + 1)
 
     def before_run(self, run_context):
-        step = self.step + 1
-        return tf.train.SessionRunArgs([op for every, op in self._due.items() if step == 1 or step % every == 0])
+        return tf.train.SessionRunArgs(self._scalars) if self._is_due(self.step + 1, SUMMARY_STEPS) else None
 
-    def after_step(self, run_context, summaries):
-        for summary in summaries:
-            self._writer.add_summary(summary, self.step)
+    def after_step(self, run_context, scalars):
+        if scalars:
+            self._writer.add_summary(scalars, self.step)
+        if self._is_due(self.step, PICTURE_STEPS):  # in a run of its own: a histogram of NaN fails it
+            try:
+                self._writer.add_summary(run_context.session.run(self._pictures), self.step)
+            except tf.errors.InvalidArgumentError as error:
+                raise NotFinite(self.step, str(error).splitlines()[0]) from None
+
+    @staticmethod
+    def _is_due(step, every):
+        return step == 1 or step % every == 0
 
     def end(self, session):
         self._writer.flush()
 
 
 class StopOnSignal(tf.train.SessionRunHook):
-    """On SIGINT or SIGTERM lets the step end, and the other hooks save. A second signal ends the program at once.
+    """On SIGINT or SIGTERM lets the step end, and the other hooks save. The same signal again ends the program at once.
 
     A context manager too: the signals are caught within it.
     """
@@ -111,8 +119,8 @@ class StopOnSignal(tf.train.SessionRunHook):
             signal.signal(number, handler)
 
     def _on_signal(self, number, frame):
-        self.received = number
-        self.__exit__()
+        self.received = self.received or number
+        signal.signal(number, self._before[number])  # SIGINT and SIGTERM at once are still a first signal each
 
     def after_run(self, run_context, run_values):
         if self.received:
@@ -125,9 +133,9 @@ class Report(CountSteps):
     validate(session) gives an evaluation.Evaluation; it runs every recipe.save_steps and at the end.
     """
 
-    def __init__(self, loss, accuracy, learning_rate, validate, recipe, last_step, writer):
+    def __init__(self, loss, accuracy, learning_rate, validate, recipe, data_title, last_step, writer):
         self._fetches = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
-        self._validate, self._last_step = validate, last_step
+        self._validate, self._data_title, self._last_step = validate, data_title, last_step
         self._batch_size, self._every = recipe.batch_size, recipe.save_steps
         self._writer = writer
         self.validation_accuracy = None
@@ -180,7 +188,7 @@ class Report(CountSteps):
             print(
                 f"step {self.step}/{self._last_step}  loss {self._results['loss']:.4f}  "
                 f"learning rate {self._results['learning_rate']:.5f}  "
-                f"validation accuracy {self.validation_accuracy:.4f}  {speed:,.0f} images/s  "
+                f"validation accuracy {self.validation_accuracy:.4f} ({self._data_title})  {speed:,.0f} images/s  "
                 f"{left // 60:.0f}:{left % 60:02.0f} left",
                 flush=True,
             )

@@ -1,5 +1,6 @@
 """Reading the pictures that users bring."""
 
+import struct
 import warnings
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def read(path):
         raise UserError(f"{path} is a folder, not a picture") from None
     except UnidentifiedImageError:
         raise UserError(f"{path} is not a picture that can be read (PNG, JPEG, WebP, GIF, BMP, TIFF …)") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, EOFError, ValueError, TypeError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
 
 

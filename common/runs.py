@@ -18,11 +18,13 @@ def folder(root, task, network, dataset):
 
 
 def find(root, task, network, dataset):
-    """The folder of a run to restore. "auto": the task's own data set, or generated if only that was trained on."""
-    if dataset != "auto":
-        return folder(root, task, network, dataset)
-    own, generated = (folder(root, task, network, name) for name in (task, "generated"))
-    return generated if (generated / "run.json").exists() and not (own / "run.json").exists() else own
+    """The folder of the run that was started last, of this network and data set where they are not None; or None."""
+    found = []
+    for path in (Path(root) / task).glob("*/run.json"):
+        record = read(path.parent)
+        if network in (None, record["network"]) and dataset in (None, record["dataset"]):
+            found.append(path)
+    return max(found, key=lambda path: path.stat().st_mtime).parent if found else None
 
 
 def write(directory, record):
@@ -32,8 +34,11 @@ def write(directory, record):
     part.replace(directory / "run.json")
 
 
-def read(directory):
-    """The record in directory/run.json. Raises UserError where there is none, or it is damaged."""
+def read(directory, networks=None):
+    """The record in directory/run.json.
+
+    Raises UserError where there is none, it is damaged, or its network is not one of `networks`, if these are given.
+    """
     path = Path(directory) / "run.json"
     try:
         record = json.loads(path.read_text())
@@ -45,27 +50,31 @@ def read(directory):
         raise UserError(f"{path} is damaged: it is not a record")
     if missing := KEYS - record.keys():
         raise UserError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}")
+    if networks is not None and record["network"] not in networks:
+        raise UserError(f"{path} names the network {record['network']!r}; there are {', '.join(networks)}")
     return record
 
 
-def start(directory, record, may_change):
+def start(directory, record, may_change=("steps", "versions", "recipe.epochs", "recipe.save_steps")):
     """Writes the record of a run that starts or goes on in a folder.
 
-    Raises UserError if the checkpoints there come from a run that differs in more than the keys in may_change:
-    training on from them would continue neither the one nor the other.
+    Raises UserError if the checkpoints there come from a run that differs in more than the keys in may_change, for
+    training on from them would continue neither the one nor the other; or if they are not all there.
     """
     if tf.train.latest_checkpoint(str(directory)):
         there, here = _flat(read(directory)), _flat(record)
         differences = [
             f"{key} is {there.get(key)!r} there and {here.get(key)!r} here"
             for key in sorted(there.keys() | here.keys())
-            if key.split(".")[0] not in may_change and there.get(key) != here.get(key)
+            if not key.startswith(may_change) and there.get(key) != here.get(key)
         ]
         if differences:
             raise UserError(
                 f"{directory} holds another run: {'; '.join(differences)}. Continue it with the same settings, "
                 "choose another --checkpoint-dir, or delete the folder"
             )
+    elif tf.train.get_checkpoint_state(str(directory)):
+        raise UserError(f"the newest checkpoint in {directory} is gone; delete the folder to start again")
     write(directory, record)
 
 

@@ -62,7 +62,7 @@ def run(train, record, checkpoint_dir, log_dir):
     """
     title, last_step = f"{record['network']} on {record['dataset_title']}", record["steps"]
     with runs.lock(checkpoint_dir):
-        runs.start(checkpoint_dir, record, may_change=("steps", "versions"))
+        runs.start(checkpoint_dir, record)
         done = checkpoints.step(checkpoints.latest(checkpoint_dir))
         if done >= last_step:
             print(f"{title}: at step {done} already, in {shown(checkpoint_dir)}; --steps N trains on")

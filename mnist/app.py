@@ -1,8 +1,11 @@
 """Says which digit a picture shows, with a network that mnist/backward.py trained.
 
     python mnist/app.py digit.png photo.jpg
+
+Asks the network that was trained last, or the last one of a --network or --dataset.
 """
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -72,6 +75,13 @@ def classify(images, run, checkpoint, device_name):
             return session.run(probabilities, {x: images})
 
 
+def _names(folder, stem):
+    """stem.png, stem-2.png, stem-3.png, …"""
+    yield folder / f"{stem}.png"
+    for i in itertools.count(2):
+        yield folder / f"{stem}-{i}.png"
+
+
 def main():
     parser = command_line.parser(__doc__, list(NETWORKS), datasets.MNIST_FAMILY)
     parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="PNG, JPEG, WebP, …: one digit each")
@@ -84,7 +94,7 @@ def main():
             args.checkpoint_dir, "mnist", args.network, args.dataset, wait=False
         )
         checkpoint = Path(checkpoints.latest(directory))
-    run = runs.read(checkpoint.parent)
+    run = runs.read(checkpoint.parent, NETWORKS)
 
     readable, images, inputs = [], [], []
     for path in args.pictures:  # a bad one does not keep the others from their answer
@@ -105,11 +115,12 @@ def main():
     output_dir.mkdir(parents=True, exist_ok=True)
     from common import plots  # here, so that an error does not wait for matplotlib
 
+    taken = set()
     for i, path in enumerate(readable):
         names, values = run["class_names"], probabilities[i]
         top = np.argsort(-values)[:3]
-        same_name = sum(other.stem == path.stem for other in readable[:i])
-        annotated = output_dir / f"{path.stem}{f'-{same_name + 1}' if same_name else ''}.png"
+        annotated = next(p for p in _names(output_dir, path.stem) if p not in taken)
+        taken.add(annotated)
         plots.answer(annotated, images[i], inputs[i], values, names, f"answer: {names[top[0]]}")
         ranking = ", ".join(f"{names[c]} {values[c]:.1%}" for c in top)
         print(f"{path}  {names[top[0]]}  ({ranking})  {command_line.shown(annotated)}")

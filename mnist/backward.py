@@ -2,9 +2,10 @@
 
     python mnist/backward.py                            # convnet, the default
     python mnist/backward.py --network lenet5
-    python mnist/backward.py --set learning_rate=0.1    # one entry of the recipe changed
+    python mnist/backward.py --set learning_rate=0.1 --checkpoint-dir try --log-dir try    # another recipe, elsewhere
 
-A run that was stopped, in whatever way, goes on where it was when the same command is given again.
+A run that was stopped, in whatever way, goes on where it was when the same command is given again. The data set is
+MNIST unless --dataset says otherwise; where it cannot be had, digits drawn from fonts.
 """
 
 import sys
@@ -107,7 +108,7 @@ def backward(network, data, recipe, steps, seed, checkpoint_dir, log_dir, device
     # Saver, and what else goes along with the loop.
     saver = tf.train.Saver(save_relative_paths=True)
     writer = tf.summary.FileWriter(str(log_dir))
-    report = hooks.Report(loss, accuracy, learning_rate, validate, recipe, steps, writer)
+    report = hooks.Report(loss, accuracy, learning_rate, validate, recipe, data.title, steps, writer)
     save = hooks.Save(saver, checkpoint_dir, recipe.save_steps)
 
     # Loop.
@@ -115,7 +116,7 @@ def backward(network, data, recipe, steps, seed, checkpoint_dir, log_dir, device
     with (
         hooks.StopOnSignal() as stop,
         training.session(
-            saver, checkpoint_dir, steps, feed, config, [hooks.Summaries(writer), save, report, stop]
+            saver, checkpoint_dir, steps, feed, config, [report, hooks.Summaries(writer), save, stop]
         ) as session,
     ):
         while not session.should_stop():
@@ -126,18 +127,16 @@ def backward(network, data, recipe, steps, seed, checkpoint_dir, log_dir, device
 def main():
     parser = command_line.parser(__doc__, list(NETWORKS), datasets.MNIST_FAMILY)
     command_line.add_data_dir(parser)
-    parser.add_argument(
-        "--steps", metavar="N", type=command_line.positive, help="train up to this step, not by the recipe's epochs"
-    )
-    parser.add_argument(
-        "--seed", metavar="N", type=int, default=1, help="of weights, batches, augmentation (default: %(default)s)"
-    )
+    parser.set_defaults(network="convnet")
+    number = command_line.positive(int)
+    parser.add_argument("--steps", metavar="N", type=number, help="train up to this step, not by the recipe's epochs")
+    parser.add_argument("--seed", metavar="N", type=number, default=1, help="of weights, batches and augmentation")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change entries of the recipe")
     args = parser.parse_args()
     recipe = command_line.override(RECIPES[args.network], args.set)
     device_name = device.resolve(args.device)
     data = datasets.load_or_generate(args.dataset, args.data_dir)
-    steps = args.steps or round(recipe.epochs * len(data.train.labels) / recipe.batch_size)
+    steps = args.steps or max(1, round(recipe.epochs * len(data.train.labels) / recipe.batch_size))
     record = {
         "network": args.network,
         "dataset": data.name,
@@ -154,6 +153,7 @@ def main():
     }
     checkpoint_dir = runs.folder(args.checkpoint_dir, "mnist", args.network, data.name)
     log_dir = runs.folder(args.log_dir, "mnist", args.network, data.name) / "train"
+    log_dir.mkdir(parents=True, exist_ok=True)
 
     def train():
         return backward(args.network, data, recipe, steps, args.seed, checkpoint_dir, log_dir, device_name)

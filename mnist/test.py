@@ -3,6 +3,8 @@
     python mnist/test.py           # beside the trainer, from another terminal; ends when the trainer has finished
     python mnist/test.py --once    # the newest checkpoint only
     python mnist/test.py --raw     # the weights themselves instead of their moving averages, to compare
+
+Tests the run that was started last, or the last one of a --network or --dataset.
 """
 
 import sys
@@ -17,20 +19,19 @@ from mnist.forward import NETWORKS, forward
 import tensorflow.compat.v1 as tf
 
 
-def test(run, split, raw, paths, skip_unreadable, show, device_name):
+def test(run, split, paths, device_name, raw=False, skip_unreadable=False):
     """Evaluates a network on a split, with the weights of one checkpoint after the other.
 
-    run: the record in run.json. split: datasets.Split. raw: the weights themselves, not their moving averages.
-    paths: iterable of checkpoints. skip_unreadable: go on after one that is gone or not whole. show(step, evaluation)
-    is called for each of the others.
+    run: the record in run.json. split: datasets.Split. paths: iterable of checkpoints. raw: the weights themselves, not
+    their moving averages. skip_unreadable: tell of a checkpoint that is gone or not whole, and go on, instead of
+    raising checkpoints.Unreadable. Yields (global step, evaluation.Evaluation) for each.
     """
     with tf.Graph().as_default(), tf.device(device_name):
         data = batches.on_device(split, "data")
 
         def network(images):
-            return forward(
-                batches.standardize(images, run["image_mean"], run["image_std"]), False, None, run["network"]
-            )
+            x = batches.standardize(images, run["image_mean"], run["image_std"])
+            return forward(x, False, None, run["network"])
 
         evaluate = evaluation.evaluator(data, network)
         global_step = tf.train.get_or_create_global_step()
@@ -47,17 +48,17 @@ def test(run, split, raw, paths, skip_unreadable, show, device_name):
                     if not skip_unreadable:
                         raise
                     print(f"{error}; left out", file=sys.stderr)
-                    continue
-                show(session.run(global_step), evaluate(session))
+                else:
+                    yield session.run(global_step), evaluate(session)
 
 
 def main():
     parser = command_line.parser(__doc__, list(NETWORKS), datasets.MNIST_FAMILY)
     command_line.add_data_dir(parser)
     parser.add_argument("--checkpoint", metavar="PATH", type=Path, help="only this one, as FOLDER/model.ckpt-200")
-    parser.add_argument("--once", action="store_true", help="the newest checkpoint only")
+    parser.add_argument("--once", action="store_true", help="only the newest checkpoint")
     parser.add_argument(
-        "--interval", metavar="S", type=float, default=2.0,
+        "--interval", metavar="S", type=command_line.positive(float), default=2.0,
         help="seconds between looks for a new checkpoint (default: %(default)s)",
     )
     parser.add_argument("--split", choices=["test", "validation"], default="test", help="default: %(default)s")
@@ -75,24 +76,22 @@ def main():
             args.checkpoint_dir, "mnist", args.network, args.dataset, wait=not args.once
         )
         paths = [checkpoints.latest(directory)] if args.once else checkpoints.follow(directory, args.interval)
-    run = runs.read(directory)
+    run = runs.read(directory, NETWORKS)
     data = datasets.load(args.on or run["dataset"], args.data_dir)
     split = getattr(data, args.split)
 
+    title = f"{run['network']} trained on {run['dataset_title']}"
+    print(f"{title}: {len(split.labels):,} {args.split} images of {data.title}", flush=True)
     weights = "raw weights" if args.raw else "EMA"
     unusual = "" if data.name == "mnist" else f", {data.title}"
     name = "-".join([args.split, *(["raw"] if args.raw else []), *([args.on] if args.on else [])])
     log_dir = runs.folder(args.log_dir, "mnist", run["network"], run["dataset"]) / name
-    writer = tf.summary.FileWriter(str(log_dir))
-
-    def show(step, result):
-        print(f"step {step}  {args.split} accuracy {result.accuracy:.4f} ({weights}{unusual})", flush=True)
-        evaluation.write(writer, step, result, split.images, args.split, data.class_names)
-
-    title = f"{run['network']} trained on {run['dataset_title']}"
-    print(f"{title}: {len(split.labels):,} {args.split} images of {data.title}", flush=True)
+    log_dir.mkdir(parents=True, exist_ok=True)
+    log = evaluation.Log(log_dir, split.images, args.split, data.class_names)
     following = not (args.once or args.checkpoint)
-    test(run, split, args.raw, paths, following, show, device_name)
+    for step, result in test(run, split, paths, device_name, args.raw, skip_unreadable=following):
+        print(f"step {step}  {args.split} accuracy {result.accuracy:.4f} ({weights}{unusual})", flush=True)
+        log.write(step, result)
     print(f"log  {command_line.shown(log_dir)}")
 
 

@@ -74,6 +74,43 @@ def test_random_affine_of_no_extent_changes_nothing():
     np.testing.assert_allclose(affine(images), images, atol=1e-2)
 
 
+def upright_bar():
+    """300 images of an upright bar, 4 pixels wide and 16 high."""
+    images = np.zeros([300, 28, 28, 1], np.float32)
+    images[:, 6:22, 12:16] = 100
+    return images
+
+
+def moments(images):
+    """Second central moments of each image: along x, along y, mixed (positive: from top left to bottom right)."""
+    mass = images[..., 0] / images.sum(axis=(1, 2, 3))[:, None, None]
+    line = np.arange(28)
+    x, y = ((mass.sum(axis=axis) * line).sum(axis=1) for axis in (1, 2))
+    dx, dy = line - x[:, None], line - y[:, None]
+    return tuple(np.einsum(f"nyx,{a},{b}->n", mass, p, q) for a, b, p, q in
+                 (("nx", "nx", dx, dx), ("ny", "ny", dy, dy), ("nx", "ny", dx, dy)))  # fmt: skip
+
+
+def test_random_affine_turns():
+    xx, yy, xy = moments(affine(upright_bar(), degrees=20))
+    angles = np.degrees(np.arctan2(2 * xy, yy - xx) / 2)
+    assert 18 < np.abs(angles).max() < 20.5 and abs(angles.mean()) < 3 and angles.std() > 8
+
+
+def test_random_affine_slants_rows_and_keeps_heights():
+    _, yy, xy = moments(affine(upright_bar(), shear=0.4))
+    slants = xy / yy  # pixels per row
+    assert 0.36 < np.abs(slants).max() < 0.41 and slants.std() > 0.15
+    np.testing.assert_allclose(yy, moments(upright_bar())[1], rtol=0.02)
+
+
+def test_random_affine_stretches_each_axis_on_its_own():
+    before, after = moments(upright_bar()), moments(affine(upright_bar(), scale=0.25))
+    height, width = np.sqrt(after[1] / before[1]), np.sqrt(after[0] / before[0])
+    assert 1.2 < height.max() < 1.27 and 1 / 1.27 < height.min() < 1 / 1.2
+    assert width.std() > 0.08 and abs(np.corrcoef(height, width)[0, 1]) < 0.3
+
+
 def test_random_affine_is_keyed_and_bounded():
     images = np.zeros([200, 28, 28, 1], np.float32)
     images[:, 13:15, 13:15] = 100
@@ -89,6 +126,7 @@ def test_random_affine_is_keyed_and_bounded():
     [
         (28, 1, 16, 3), (28, 16, 16, 3), (14, 16, 32, 3), (14, 32, 32, 3), (7, 32, 64, 3), (7, 64, 64, 3),  # convnet
         (28, 1, 32, 5), (14, 32, 64, 5),  # lenet5
+        (14, 8, 8, 2),  # an even size keeps the stock gradient
     ],
 )
 def test_convolution_gradient_is_the_stock_one(size, cin, cout, kernel):
@@ -211,12 +249,14 @@ def test_dropout_is_keyed_by_step_and_off_in_testing():
     step = tf.train.get_or_create_global_step()
     tf.set_random_seed(1)
     x = tf.ones([1000])
-    y = layers.dropout(x, 0.5, True)
-    assert layers.dropout(x, 0.5, False) is x
+    y, other_layer = layers.dropout(x, 0.5, True, "one"), layers.dropout(x, 0.5, True, "other")
+    assert layers.dropout(x, 0.5, False, "one") is x
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
-        first, again = session.run(y), session.run(y)
+        first, other = session.run([y, other_layer])
+        again = session.run(y)
         session.run(step.assign_add(1))
         later = session.run(y)
     np.testing.assert_array_equal(first, again)
-    assert (first != later).any() and set(first) == {0.0, 2.0} and 400 < (first == 0).sum() < 600
+    assert (first != later).any() and (first != other).any()
+    assert set(first) == {0.0, 2.0} and 400 < (first == 0).sum() < 600

@@ -87,7 +87,7 @@ def folders(tmp_path):
     [
         (["--network", "resnet"], "argument --network: invalid choice: resnet (choose from convnet, lenet5"),
         (["--device", "/device:GPU:7"], "no device /device:GPU:7 on this machine; there is: /device:CPU:0"),
-        (["--dataset", "cats"], "argument --dataset: invalid choice: cats (choose from auto, mnist, fashion"),
+        (["--dataset", "cats"], "argument --dataset: invalid choice: cats (choose from mnist, fashion, kmnist"),
     ],
 )
 def test_unknown_choices_are_listed(call, tmp_path, main, flags, message):
@@ -101,7 +101,8 @@ def test_unknown_choices_are_listed(call, tmp_path, main, flags, message):
 def test_no_checkpoint_says_which_command_makes_one(call, tmp_path, main, flags):
     status, _, err = call(main, *folders(tmp_path), "--network", "lenet5", *flags)
     assert status == 1 and err.count("\n") == 1
-    assert "no checkpoint in" in err and "python mnist/backward.py --network lenet5" in err
+    assert "no checkpoint in" in err
+    assert f"python mnist/backward.py --network lenet5 --checkpoint-dir {tmp_path / 'checkpoints'}" in err
 
 
 def test_named_data_set_that_is_not_there_is_an_error(call, tmp_path, monkeypatch):
@@ -158,7 +159,7 @@ def test_checkpoint_that_does_not_fit_lists_the_variables(call, trained, tmp_pat
     folder, flags = trained
     record = json.loads((folder / "run.json").read_text())
     runs.write(folder, record | {"network": "lenet5"})
-    status, _, err = call(app.main, *flags, draw_seven(tmp_path / "seven.png"))
+    status, _, err = call(app.main, *flags[:4], draw_seven(tmp_path / "seven.png"))  # the network of run.json
     assert status == 1 and err.count("\n") == 1
     assert "conv1/weights/ExponentialMovingAverage is not in it" in err
     assert "hidden/weights/ExponentialMovingAverage is [784, 500] in it, [3136, 512] in the network" in err
@@ -170,6 +171,28 @@ def test_checkpoint_by_path(call, trained, tmp_path):
     assert status == 0 and "model.ckpt-3" in out
     status, _, err = call(app.main, *flags, "--checkpoint", folder / "model.ckpt-9", draw_seven(tmp_path / "seven.png"))
     assert status == 1 and "cannot read the checkpoint" in err and err.count("\n") == 1
+
+
+def test_run_json_of_an_unknown_network_lists_those_there_are(call, trained, tmp_path):
+    folder, flags = trained
+    runs.write(folder, json.loads((folder / "run.json").read_text()) | {"network": "mine"})
+    status, _, err = call(app.main, *flags[:4], draw_seven(tmp_path / "seven.png"))
+    assert status == 1 and "names the network 'mine'; there are convnet, lenet5, fully_connected" in err
+
+
+def test_tester_flags(call, trained, tmp_path, real_mnist, monkeypatch):
+    from common import datasets
+
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: real_mnist)
+    _, flags = trained
+    averaged, raw, validation = (
+        call(test.main, *flags, "--once", *more) for more in ([], ["--raw"], ["--split", "validation"])
+    )
+    assert "10,000 test images" in averaged[1] and "(EMA)" in averaged[1]
+    assert "(raw weights)" in raw[1] and raw[1].split("accuracy ")[1][:6] != averaged[1].split("accuracy ")[1][:6]
+    assert "5,000 validation images" in validation[1] and "validation accuracy" in validation[1]
+    logs = tmp_path / "logs/mnist/fully_connected"
+    assert {p.name for p in logs.iterdir()} >= {"test", "test-raw", "validation"}
 
 
 @pytest.mark.parametrize(("paper", "ink"), [("white", "black"), ("black", "white"), ((250, 240, 210), (20, 30, 120))])

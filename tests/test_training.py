@@ -3,10 +3,11 @@
 import dataclasses
 import hashlib
 import json
+import os
 import signal
 import threading
 
-from common import checkpoints, command_line, runs
+from common import checkpoints, command_line, hooks, runs
 from common.command_line import UserError
 from mnist import backward, test
 from mnist.forward import NETWORKS
@@ -33,9 +34,12 @@ def variables(path):
 
 
 def scalars(log_dir, tag):
+    """What TensorBoard shows of a scalar: {step: value}. Fails if it shows a step twice."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    return {e.step: e.value for e in EventAccumulator(str(log_dir), {"scalars": 0}).Reload().Scalars(tag)}
+    shown = EventAccumulator(str(log_dir), {"scalars": 0}).Reload().Scalars(tag)
+    assert len({e.step for e in shown}) == len(shown)
+    return {e.step: e.value for e in shown}
 
 
 @pytest.mark.parametrize("network", ["fully_connected", "convnet"])
@@ -116,6 +120,19 @@ def test_resumed_log_has_no_step_twice_and_one_graph(tiny, tmp_path):
     assert list(scalars(tmp_path / "logs", "accuracy/validation"))[-4:] == [92, 96, 100, 104]
 
 
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_two_signals_at_once_stop_once_and_the_same_again_ends(second):
+    with hooks.StopOnSignal() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.received == signal.SIGINT
+        if second == signal.SIGTERM:  # what a shell script sends after the terminal's Ctrl-C
+            signal.raise_signal(second)
+            assert stop.received == signal.SIGINT
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(second)
+
+
 def test_diverged_run_stops_and_saves_nothing_of_it(tiny, tmp_path):
     train(tmp_path, tiny, 4)
     with pytest.raises(UserError, match=r"diverged at step \d+.*smaller learning rate"):
@@ -126,18 +143,36 @@ def test_diverged_run_stops_and_saves_nothing_of_it(tiny, tmp_path):
 
 
 RECORD = {"network": "n", "dataset": "mnist", "dataset_title": "MNIST", "class_names": ["0"], "image_mean": 0,
-          "image_std": 255, "recipe": {"epochs": 2.0}, "seed": 1, "steps": 10}  # fmt: skip
+          "image_std": 255, "recipe": {"epochs": 2.0, "momentum": 0.9}, "seed": 1, "steps": 10}  # fmt: skip
 
 
 def test_run_with_other_settings_is_refused_by_name(tiny, tmp_path):
-    runs.start(tmp_path, RECORD, may_change=("steps",))
-    runs.start(tmp_path, RECORD | {"seed": 2}, may_change=("steps",))  # nothing trained yet: a new run
+    runs.start(tmp_path, RECORD)
+    runs.start(tmp_path, RECORD | {"seed": 2})  # nothing trained yet: a new run
     train(tmp_path, tiny, 1)
-    runs.start(tmp_path, RECORD | {"seed": 2, "steps": 20}, may_change=("steps",))
-    changed = RECORD | {"recipe": {"epochs": 3.0}}
-    with pytest.raises(UserError, match="recipe.epochs is 2.0 there and 3.0 here; seed is 2 there and 1 here"):
-        runs.start(tmp_path, changed, may_change=("steps",))
+    runs.start(tmp_path, RECORD | {"seed": 2, "steps": 20, "recipe": {"epochs": 4.0, "momentum": 0.9}})
+    with pytest.raises(UserError, match="recipe.momentum is 0.9 there and 0.5 here; seed is 2 there and 1 here"):
+        runs.start(tmp_path, RECORD | {"recipe": {"epochs": 3.0, "momentum": 0.5}})
     assert runs.read(tmp_path)["steps"] == 20
+    for path in tmp_path.glob("model.ckpt-*"):
+        path.unlink()
+    with pytest.raises(UserError, match="the newest checkpoint in .* is gone"):
+        runs.start(tmp_path, RECORD | {"seed": 2})
+
+
+def test_find_gives_the_run_that_was_started_last(tmp_path):
+    for age, (network, dataset) in enumerate([("convnet", "mnist"), ("lenet5", "mnist"), ("convnet", "generated")]):
+        folder = runs.folder(tmp_path, "mnist", network, dataset)
+        folder.mkdir(parents=True)
+        runs.write(folder, RECORD | {"network": network, "dataset": dataset})
+        os.utime(folder / "run.json", (1000 - age, 1000 - age))
+    expected = {
+        (None, None): "convnet", ("lenet5", None): "lenet5", (None, "generated"): "convnet-generated",
+        ("convnet", "mnist"): "convnet",
+    }  # fmt: skip
+    for (network, dataset), name in expected.items():
+        assert runs.find(tmp_path, "mnist", network, dataset).name == name
+    assert runs.find(tmp_path, "mnist", "lenet5", "generated") is None
 
 
 def test_second_trainer_is_refused_and_tester_knows_of_the_first(tmp_path):
@@ -165,6 +200,7 @@ def test_overrides_are_typed():
         ("batch_size=3.5", "batch_size is of type int, '3.5' is not"),
         ("batch_size=0", "batch_size must be at least 1"),
         ("learning_rate=-1", "learning_rate must be at least 0"),
+        ("learning_rate=nan", "learning_rate must be at least 0, and finite"),
         ("batch_size", "KEY=VALUE"),
     ]:
         with pytest.raises(UserError, match=message):
@@ -173,10 +209,8 @@ def test_overrides_are_typed():
 
 def evaluated(folder, split, paths, raw=False, skip=True):
     """Runs mnist.test.test: {step: evaluation}."""
-    found = {}
     run = RECORD | {"network": "fully_connected", "recipe": {"moving_average_decay": 0.99}}
-    test.test(run, split, raw, paths, skip, found.__setitem__, CPU)
-    return found
+    return dict(test.test(run, split, paths, CPU, raw, skip))
 
 
 def test_tester_restores_averages_and_counts_each_image_once(tiny, tmp_path):
@@ -187,7 +221,9 @@ def test_tester_restores_averages_and_counts_each_image_once(tiny, tmp_path):
         hidden = np.maximum(x @ values["hidden/weights" + suffix] + values["hidden/biases" + suffix], 0)
         logits = hidden @ values["logits/weights" + suffix] + values["logits/biases" + suffix]
         np.testing.assert_array_equal(result.labels, tiny.test.labels)
-        np.testing.assert_array_equal(result.predictions, logits.argmax(axis=1))
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        expected = exponentials / exponentials.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(result.probabilities, expected, atol=1e-5)
         assert result.accuracy == (logits.argmax(axis=1) == tiny.test.labels).mean()
         assert result.confusion().sum() == 120 and np.trace(result.confusion()) == round(result.accuracy * 120)
 
