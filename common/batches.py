@@ -59,7 +59,8 @@ def _take(data, indices):
 
 def standardize(images, mean, std):
     """(pixel - mean) / std: what a network takes. mean and std as run.json has them, in pixel values 0–255."""
-    return (images - mean) / std
+    with tf.name_scope("standardize"):
+        return (images - mean) / std
 
 
 def random_affine(images, step, seed, degrees, scale, shear, shift):

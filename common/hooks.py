@@ -47,7 +47,8 @@ class Save(CountSteps):
         self._saver, self._path, self._every = saver, str(Path(directory) / "model.ckpt"), every
 
     def begin(self):
-        self._finite = tf.reduce_all([tf.reduce_all(tf.is_finite(v)) for v in tf.trainable_variables()])
+        with tf.name_scope("weights_are_finite"):
+            self._finite = tf.reduce_all([tf.reduce_all(tf.is_finite(v)) for v in tf.trainable_variables()])
 
     def after_create_session(self, session, coord):
         super().after_create_session(session, coord)
@@ -73,7 +74,8 @@ class Summaries(CountSteps):
 
     def __init__(self, writer):
         self._writer = writer
-        self._scalars, self._pictures = tf.summary.merge_all(), tf.summary.merge_all(PICTURES)
+        self._scalars = tf.summary.merge_all(name="summaries")
+        self._pictures = tf.summary.merge_all(PICTURES, name="summaries")
 
     def after_create_session(self, session, coord):
         super().after_create_session(session, coord)

@@ -68,7 +68,7 @@ def max_pool(x):
 
 def flatten(x):
     """[batch, height, width, channels] → [batch, height · width · channels]."""
-    return tf.reshape(x, [-1, x.shape[1:].num_elements()])
+    return tf.reshape(x, [-1, x.shape[1:].num_elements()], name="flatten")
 
 
 def batch_norm(x, train, name, decay=0.9, epsilon=1e-3):

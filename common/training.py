@@ -17,17 +17,20 @@ def session(saver, checkpoint_dir, last_step, feed, config, hooks):
     """
     if checkpoint := checkpoints.latest(checkpoint_dir):
         checkpoints.check({v.op.name: v for v in tf.global_variables()}, checkpoint)
-    return tf.train.MonitoredTrainingSession(
-        checkpoint_dir=str(checkpoint_dir),
-        scaffold=tf.train.Scaffold(
-            saver=saver, local_init_op=tf.local_variables_initializer(), local_init_feed_dict=feed
-        ),
-        config=config,
-        save_checkpoint_steps=0,  # Save, Summaries and Report do these: the stock hooks would put TensorBoard's
-        save_summaries_steps=0,  # files into checkpoint_dir, and a second START event, which drops the first scalars
-        log_step_count_steps=0,
-        hooks=[tf.train.StopAtStepHook(last_step=last_step), *hooks],
-    )
+    with tf.name_scope("session"):
+        return tf.train.MonitoredTrainingSession(
+            checkpoint_dir=str(checkpoint_dir),
+            scaffold=tf.train.Scaffold(
+                saver=saver, local_init_op=tf.local_variables_initializer(), local_init_feed_dict=feed
+            ),
+            config=config,
+            # Save, Summaries and Report do these: the stock hooks put TensorBoard's files into checkpoint_dir, and
+            # write a START event each, of which the second one drops the first scalars.
+            save_checkpoint_steps=0,
+            save_summaries_steps=0,
+            log_step_count_steps=0,
+            hooks=[tf.train.StopAtStepHook(last_step=last_step), *hooks],
+        )
 
 
 def averages_for_variables(ema):
@@ -51,7 +54,9 @@ def summarize(images, losses, learning_rate, ema):
     for activation in tf.get_collection(tf.GraphKeys.ACTIVATIONS):
         name = activation.op.name
         tf.summary.histogram(f"activations/{name}", activation, collections=[PICTURES])
-        tf.summary.scalar(f"sparsity/{name}", tf.nn.zero_fraction(activation))
+        with tf.name_scope("zero_fractions/"):  # with the slash: the same scope each time
+            sparsity = tf.nn.zero_fraction(activation)
+        tf.summary.scalar(f"sparsity/{name}", sparsity)
 
 
 def run(train, record, checkpoint_dir, log_dir):

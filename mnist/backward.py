@@ -84,14 +84,18 @@ def backward(network, data, recipe, steps, seed, checkpoint_dir, log_dir, device
         logits = forward(standardize(images), True, recipe.regularizer, network)
 
         # Loss: cross-entropy and the L2 terms that the weights left in a collection.
-        cross_entropy = tf.losses.sparse_softmax_cross_entropy(labels, logits, loss_collection=None)
-        l2 = tf.add_n(tf.get_collection("losses"), "l2")
-        loss = cross_entropy + l2
+        with tf.name_scope("loss"):
+            cross_entropy = tf.losses.sparse_softmax_cross_entropy(labels, logits, loss_collection=None)
+            l2 = tf.add_n(tf.get_collection("losses"))
+            loss = cross_entropy + l2
+        with tf.name_scope("accuracy"):
+            accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels), tf.float32))
 
         # Learning rate: decays exponentially, after a short linear warm-up.
-        epoch = train.size / recipe.batch_size  # steps
-        learning_rate = tf.train.exponential_decay(recipe.learning_rate, step, epoch, recipe.learning_rate_decay)
-        learning_rate *= tf.minimum(1.0, tf.cast(step + 1, tf.float32) / recipe.warmup_steps)
+        with tf.name_scope("schedule"):
+            epoch = train.size / recipe.batch_size  # steps
+            learning_rate = tf.train.exponential_decay(recipe.learning_rate, step, epoch, recipe.learning_rate_decay)
+            learning_rate *= tf.minimum(1.0, tf.cast(step + 1, tf.float32) / recipe.warmup_steps)
 
         # Train step, after the updates of the batch-norm statistics.
         optimizer = tf.train.MomentumOptimizer(learning_rate, recipe.momentum, use_nesterov=True)
@@ -100,10 +104,9 @@ def backward(network, data, recipe, steps, seed, checkpoint_dir, log_dir, device
 
         # EMA: made inside the control dependency, or nothing would order it after the train step.
         ema = tf.train.ExponentialMovingAverage(recipe.moving_average_decay, global_step)
-        with tf.control_dependencies([train_step]):
+        with tf.control_dependencies([train_step]), tf.name_scope("moving_averages"):
             train_op = ema.apply(tf.trainable_variables() + tf.moving_average_variables())
 
-        accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels), tf.float32))
         training.summarize(images, {"total": loss, "cross_entropy": cross_entropy, "l2": l2}, learning_rate, ema)
         with training.averages_for_variables(ema), tf.name_scope("validation"):
             validate = evaluation.evaluator(validation, lambda x: forward(standardize(x), False, None, network))
