@@ -45,7 +45,7 @@ def curves(log_dir, title):
 
 def confusion(counts, class_names):
     """PNG bytes: rows are the true classes, columns the answers; the colour shows the mistakes only."""
-    figure, axis = plt.subplots(figsize=(6.4, 6), layout="constrained")
+    figure, axis = plt.subplots(figsize=(4.8, 4.6), layout="constrained")
     mistakes = counts.copy()
     mistakes[range(len(counts)), range(len(counts))] = 0
     axis.imshow(mistakes, cmap="Oranges", vmax=max(mistakes.max(), 1) * 1.4)
