@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets up, trains, tests and shows: see ./run.sh --help.
 set -euo pipefail
+caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 usage() {
@@ -59,7 +60,9 @@ script() {
   local script=$1 task=${2:-}
   [ -n "$task" ] && [ -f "$task/$script.py" ] || fail "which task? ./run.sh --help shows the form; tasks: $(echo */backward.py | sed 's#/backward.py##g')"
   install "$requirements"
-  exec "$python" "$task/$script.py" "${@:3}"
+  local root=$PWD
+  cd "$caller" # paths in the flags are relative to it
+  exec "$root/$python" "$root/$task/$script.py" "${@:3}"
 }
 
 everything() {
@@ -69,7 +72,8 @@ everything() {
   started=$(mktemp logs/.started.XXXXXX)
   # Through cat its standard error is no terminal: plain lines, which go with the tester's, instead of a progress bar.
   "$python" mnist/backward.py 2> >(cat >&2) & trainer=$!
-  trap 'kill -TERM $trainer $tester 2> /dev/null; wait; rm -f "$started"; exit 143' INT TERM
+  trap 'kill -TERM $trainer $tester 2> /dev/null; wait; rm -f "$started"; exit 130' INT
+  trap 'kill -TERM $trainer $tester 2> /dev/null; wait; rm -f "$started"; exit 143' TERM
   # The tester tests the run that was started last: it has to wait for this one.
   while kill -0 "$trainer" 2> /dev/null && ! newer; do sleep 0.2; done
   if newer; then "$python" mnist/test.py & tester=$!; fi
@@ -84,7 +88,7 @@ everything() {
 
 checkpoints        checkpoints/mnist
 logs               logs/mnist, with the curves; in a browser: ./run.sh tensorboard
-annotated picture  on the line above
+annotated picture  $(ls -t logs/mnist/*/app/digit.png | head -n 1)
 your own picture   ./run.sh app mnist PICTURE
 END
 }

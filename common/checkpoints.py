@@ -1,6 +1,9 @@
 """Checkpoints: which there are, and restoring one with a clear word where it does not fit."""
 
+import re
+import sys
 import time
+from pathlib import Path
 
 from common import runs
 from common.command_line import CHECKPOINT_DIR, UserError, shown
@@ -8,16 +11,51 @@ from common.command_line import CHECKPOINT_DIR, UserError, shown
 import tensorflow.compat.v1 as tf
 
 # What reading a checkpoint raises when the trainer deletes it meanwhile, or it is not whole.
-UNREADABLE = (tf.errors.OpError, ValueError)
+UNREADABLE = (tf.errors.OpError, ValueError, IndexError)
 
 
 class Unreadable(UserError):
     """The checkpoint is gone or not whole; another may be fine."""
 
 
+def newest_first(directory):
+    """The paths of the checkpoints in a folder, by their files: the state file "checkpoint" may be lost or behind."""
+    paths = [str(index.with_suffix("")) for index in Path(directory).glob("model.ckpt-*.index")]
+    return sorted(paths, key=step, reverse=True)
+
+
 def latest(directory):
     """The path of the newest checkpoint in a folder, or None."""
-    return tf.train.latest_checkpoint(str(directory))
+    return next(iter(newest_first(directory)), None)
+
+
+def named(path):
+    """The checkpoint that a user means: FOLDER/model.ckpt-STEP, one of its files, or the newest of a folder."""
+    checkpoint = re.sub(r"\.(index|data-\d+-of-\d+)$", "", str(latest(path) if Path(path).is_dir() else path))
+    if not Path(f"{checkpoint}.index").exists():
+        raise UserError(f"no checkpoint {path}; give FOLDER/model.ckpt-STEP")
+    return Path(checkpoint)
+
+
+def go_on_from(directory, variables):
+    """Points TensorFlow's state file at the newest checkpoint that is whole, tells of those that are not.
+
+    variables: a dict from names in the checkpoint to variables. Raises UserError if there are checkpoints, and none is
+    whole or the first whole one does not fit.
+    """
+    paths = newest_first(directory)
+    for i, path in enumerate(paths):
+        try:
+            check(variables, path)
+        except Unreadable as error:
+            print(f"{error}; left out", file=sys.stderr)
+        else:
+            older = paths[i:][::-1]
+            tf.train.update_checkpoint_state(str(directory), path, older)
+            return
+    if paths:
+        raise UserError(f"no checkpoint in {directory} can be read; delete the folder to start again")
+    (directory / "checkpoint").unlink(missing_ok=True)
 
 
 def step(path):
@@ -25,7 +63,7 @@ def step(path):
     return int(str(path).rpartition("-")[2]) if path else 0
 
 
-def folder_with_one(root, task, network, dataset, wait):
+def folder_with_one(root, task, network, dataset, wait, real_first=False):
     """The folder of the run that runs.find() finds, once it holds a checkpoint.
 
     Where it does not, waits for one to come; with wait=False raises UserError with the command that makes one.
@@ -34,12 +72,13 @@ def folder_with_one(root, task, network, dataset, wait):
     flags = {"--network": network, "--dataset": dataset, "--checkpoint-dir": other_root}
     command = " ".join([f"python {task}/backward.py", *(f"{flag} {value}" for flag, value in flags.items() if value)])
     told = False
-    while not (directory := runs.find(root, task, network, dataset)) or not latest(directory):
-        missing = f"no checkpoint in {shown(directory or root / task)} yet; this makes one: {command}"
+    while not (directory := runs.find(root, task, network, dataset, real_first)) or not latest(directory):
+        place = shown(directory or root / task)
         if not wait:
-            raise UserError(missing)
+            raise UserError(f"no checkpoint in {place} yet; this makes one: {command}")
         if not told:
-            print(f"waiting: {missing}", flush=True)
+            training = directory and runs.is_training(directory)
+            print(f"waiting for the first checkpoint in {place}" + ("" if training else f", by {command}"), flush=True)
             told = True
         time.sleep(1)
     return directory
@@ -86,7 +125,10 @@ def check(variables, path):
     shape.
     """
     try:
-        held = tf.train.NewCheckpointReader(str(path)).get_variable_to_shape_map()
+        reader = tf.train.NewCheckpointReader(str(path))
+        held = reader.get_variable_to_shape_map()
+        for name in variables.keys() & held.keys():
+            reader.get_tensor(name)  # fails where the file is cut short
     except UNREADABLE as error:
         raise _unreadable(path, error) from None
     wanted = {name: variable.shape.as_list() for name, variable in variables.items()}

@@ -110,4 +110,7 @@ def override(recipe, settings):
         least = 1 if types[key] is int else 0
         if not least <= changes[key] < float("inf"):
             raise UserError(f"--set {setting}: {key} must be at least {least}, and finite")
-    return dataclasses.replace(recipe, **changes)
+    try:
+        return dataclasses.replace(recipe, **changes)
+    except ValueError as error:
+        raise UserError(f"--set: {error}") from None

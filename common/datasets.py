@@ -4,6 +4,7 @@ import hashlib
 import math
 import struct
 import sys
+import textwrap
 from typing import NamedTuple
 
 from common import download, generated
@@ -115,11 +116,11 @@ def load_or_generate(name, data_dir):
     try:
         return load("mnist", data_dir)
     except download.DataUnavailable as error:
-        print(
-            f"{error}. Until then, digits drawn from fonts are used instead: every figure is about "
-            "generated digits, not about real ones, and the checkpoints go to a folder of their own.\n",
-            file=sys.stderr,
+        paragraph = (
+            f"{error}. Until then, digits drawn from fonts are used instead: every figure is about generated digits, "
+            "not about real ones, and the checkpoints go to a folder of their own."
         )
+        print(textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
         return load("generated", data_dir)
 
 

@@ -1,5 +1,6 @@
 """Files from the network: several mirrors, checked content, atomic writes."""
 
+import contextlib
 import gzip
 import hashlib
 import os
@@ -63,6 +64,8 @@ def fetch(path, mirrors, expected):
             failures.append(f"{mirror} ({_reason(error)})")
         finally:
             part.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()  # if it is empty
     raise DataUnavailable(f"{path.name} could not be downloaded from {' or '.join(failures)}")
 
 

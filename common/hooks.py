@@ -35,8 +35,8 @@ class CountSteps(tf.train.SessionRunHook):
 class NotFinite(UserError):
     def __init__(self, step, what):
         super().__init__(
-            f"training diverged at step {step}: {what}. The last checkpoint with finite weights stays. "
-            "Delete the folder and try a smaller learning rate, as in --set learning_rate=…"
+            f"training diverged at step {step}: {what}. Nothing that is not finite was saved. Start "
+            "again in another --checkpoint-dir with a smaller learning rate, as in --set learning_rate=0.01"
         )
 
 
@@ -148,8 +148,8 @@ class Report(CountSteps):
         self._reported = self.step
         self._started = self._reported_at = time.perf_counter()
         self._bar = tqdm(
-            total=self._last_step * self._batch_size, initial=self.step * self._batch_size, unit="image",
-            unit_scale=True, dynamic_ncols=True, disable=None,  # None: no bar where standard error is not a terminal
+            total=self._last_step, initial=self.step, bar_format="{n}/{total} {bar} {remaining} left{postfix}",
+            dynamic_ncols=True, disable=None,  # None: no bar where standard error is not a terminal
         )
 
     def before_run(self, run_context):
@@ -161,8 +161,9 @@ class Report(CountSteps):
             raise NotFinite(self.step, f"the loss is {results['loss']}")
         self._results = results
         self._correct += results["accuracy"]
-        self._bar.update(self._batch_size)
-        self._show_in_bar()
+        if not self._bar.disable:
+            self._show_in_bar()
+        self._bar.update()
         if self.step % self._every == 0:
             self._report(run_context.session)
 
@@ -196,7 +197,9 @@ class Report(CountSteps):
             )
 
     def _show_in_bar(self):
-        shown = {"loss": f"{self._results['loss']:.3f}", "rate": f"{self._results['learning_rate']:.4f}"}
+        rate = (self._bar.format_dict["rate"] or 0) * self._batch_size
+        loss, learning_rate = self._results["loss"], self._results["learning_rate"]
+        shown = [f" {rate:,.0f} images/s", f"loss {loss:.3f}", f"lr {learning_rate:.4f}"]
         if self.validation_accuracy is not None:
-            shown["validation"] = f"{self.validation_accuracy:.4f}"
-        self._bar.set_postfix(shown, refresh=False)
+            shown.append(f"val {self.validation_accuracy:.4f}")
+        self._bar.set_postfix_str("  ".join(shown), refresh=False)

@@ -6,9 +6,9 @@ from pathlib import Path
 from common.command_line import UserError
 
 import filelock
-import tensorflow.compat.v1 as tf
 
 LOCK = "trainer.lock"
+MEND = "put back the one that the training wrote, or delete the folder and train again"
 KEYS = {"network", "dataset", "dataset_title", "class_names", "image_mean", "image_std", "recipe", "seed", "steps"}
 
 
@@ -17,14 +17,21 @@ def folder(root, task, network, dataset):
     return Path(root) / task / (network if dataset == task else f"{network}-{dataset}")
 
 
-def find(root, task, network, dataset):
-    """The folder of the run that was started last, of this network and data set where they are not None; or None."""
+def find(root, task, network, dataset, real_first=False):
+    """The folder of the run that was started last, of this network and data set where they are not None; or None.
+
+    real_first: one trained on generated digits only where there is no other.
+    """
     found = []
     for path in (Path(root) / task).glob("*/run.json"):
-        record = read(path.parent)
+        try:
+            record = read(path.parent)
+        except UserError:
+            continue  # told where it is asked for
         if network in (None, record["network"]) and dataset in (None, record["dataset"]):
-            found.append(path)
-    return max(found, key=lambda path: path.stat().st_mtime).parent if found else None
+            real = record["dataset"] != "generated"
+            found.append((real_first and real, path.stat().st_mtime, path.parent))
+    return max(found)[-1] if found else None
 
 
 def write(directory, record):
@@ -43,13 +50,13 @@ def read(directory, networks=None):
     try:
         record = json.loads(path.read_text())
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; it is written beside the checkpoints in training") from None
+        raise UserError(f"{path} is missing; {MEND}") from None
     except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}") from None
+        raise UserError(f"{path} is damaged ({error}); {MEND}") from None
     if not isinstance(record, dict):
-        raise UserError(f"{path} is damaged: it is not a record")
+        raise UserError(f"{path} is damaged (it holds no record); {MEND}")
     if missing := KEYS - record.keys():
-        raise UserError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}")
+        raise UserError(f"{path} is damaged (it lacks {', '.join(sorted(missing))}); {MEND}")
     if networks is not None and record["network"] not in networks:
         raise UserError(f"{path} names the network {record['network']!r}; there are {', '.join(networks)}")
     return record
@@ -58,10 +65,10 @@ def read(directory, networks=None):
 def start(directory, record, may_change=("steps", "versions", "recipe.epochs", "recipe.save_steps")):
     """Writes the record of a run that starts or goes on in a folder.
 
-    Raises UserError if the checkpoints there come from a run that differs in more than the keys in may_change, for
-    training on from them would continue neither the one nor the other; or if they are not all there.
+    Raises UserError if the checkpoints there come from a run that differs in more than the keys in may_change:
+    training on from them would continue neither the one nor the other.
     """
-    if tf.train.latest_checkpoint(str(directory)):
+    if any(directory.glob("model.ckpt-*.index")):
         there, here = _flat(read(directory)), _flat(record)
         differences = [
             f"{key} is {there.get(key)!r} there and {here.get(key)!r} here"
@@ -73,8 +80,6 @@ def start(directory, record, may_change=("steps", "versions", "recipe.epochs", "
                 f"{directory} holds another run: {'; '.join(differences)}. Continue it with the same settings, "
                 "choose another --checkpoint-dir, or delete the folder"
             )
-    elif tf.train.get_checkpoint_state(str(directory)):
-        raise UserError(f"the newest checkpoint in {directory} is gone; delete the folder to start again")
     write(directory, record)
 
 

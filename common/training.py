@@ -15,8 +15,7 @@ def session(saver, checkpoint_dir, last_step, feed, config, hooks):
     feed: what fills the local variables, once. hooks: those of common.hooks. Raises UserError if the checkpoint
     does not fit the graph.
     """
-    if checkpoint := checkpoints.latest(checkpoint_dir):
-        checkpoints.check({v.op.name: v for v in tf.global_variables()}, checkpoint)
+    checkpoints.go_on_from(checkpoint_dir, {v.op.name: v for v in tf.global_variables()})
     with tf.name_scope("session"):
         return tf.train.MonitoredTrainingSession(
             checkpoint_dir=str(checkpoint_dir),

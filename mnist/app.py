@@ -1,8 +1,8 @@
 """Says which digit a picture shows, with a network that mnist/backward.py trained.
 
-    python mnist/app.py digit.png photo.jpg
+    python mnist/app.py docs/digit.jpg photo.png
 
-Asks the network that was trained last, or the last one of a --network or --dataset.
+Asks the network that was trained last on real digits, or the last one of a --network or --dataset.
 """
 
 import itertools
@@ -89,11 +89,12 @@ def main():
     parser.add_argument("--output-dir", metavar="DIR", type=Path, help="for annotated pictures, instead of logs/…/app")
     args = parser.parse_args()
     device_name = device.resolve(args.device)
-    if not (checkpoint := args.checkpoint):
-        directory = checkpoints.folder_with_one(
-            args.checkpoint_dir, "mnist", args.network, args.dataset, wait=False
+    checkpoint = checkpoints.named(
+        args.checkpoint
+        or checkpoints.folder_with_one(
+            args.checkpoint_dir, "mnist", args.network, args.dataset, wait=False, real_first=True
         )
-        checkpoint = Path(checkpoints.latest(directory))
+    )
     run = runs.read(checkpoint.parent, NETWORKS)
 
     readable, images, inputs = [], [], []
@@ -122,7 +123,7 @@ def main():
         annotated = next(p for p in _names(output_dir, path.stem) if p not in taken)
         taken.add(annotated)
         plots.answer(annotated, images[i], inputs[i], values, names, f"answer: {names[top[0]]}")
-        ranking = ", ".join(f"{names[c]} {values[c]:.1%}" for c in top)
+        ranking = ", ".join(f"{names[c]} {values[c]:.1%}" if values[c] >= 0.001 else f"{names[c]} <0.1%" for c in top)
         print(f"{path}  {names[top[0]]}  ({ranking})  {command_line.shown(annotated)}")
     return 0 if len(readable) == len(args.pictures) else 1
 

@@ -45,6 +45,10 @@ class Recipe:
     shift: float = 2.6  # largest move, pixels
     save_steps: int = 200  # between checkpoints, and between validations
 
+    def __post_init__(self):
+        if self.moving_average_decay >= 1:
+            raise ValueError("moving_average_decay must be below 1")
+
 
 RECIPES = {
     "convnet": Recipe(),

@@ -70,7 +70,8 @@ def main():
     device_name = device.resolve(args.device)
 
     if args.checkpoint:
-        directory, paths = args.checkpoint.parent, [args.checkpoint]
+        paths = [checkpoints.named(args.checkpoint)]
+        directory = paths[0].parent
     else:
         directory = checkpoints.folder_with_one(
             args.checkpoint_dir, "mnist", args.network, args.dataset, wait=not args.once

@@ -169,8 +169,10 @@ def test_checkpoint_by_path(call, trained, tmp_path):
     folder, flags = trained
     status, out, _ = call(app.main, *flags, "--checkpoint", folder / "model.ckpt-3", draw_seven(tmp_path / "seven.png"))
     assert status == 0 and "model.ckpt-3" in out
-    status, _, err = call(app.main, *flags, "--checkpoint", folder / "model.ckpt-9", draw_seven(tmp_path / "seven.png"))
-    assert status == 1 and "cannot read the checkpoint" in err and err.count("\n") == 1
+    status, out, _ = call(app.main, *flags, "--checkpoint", folder / "model.ckpt-3.index", tmp_path / "seven.png")
+    assert status == 0 and "model.ckpt-3\n" in out
+    status, _, err = call(app.main, *flags, "--checkpoint", folder / "model.ckpt-9", tmp_path / "seven.png")
+    assert status == 1 and "give FOLDER/model.ckpt-STEP" in err and err.count("\n") == 1
 
 
 def test_run_json_of_an_unknown_network_lists_those_there_are(call, trained, tmp_path):

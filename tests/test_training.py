@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 
 from common import checkpoints, command_line, hooks, runs
 from common.command_line import UserError
@@ -111,13 +112,45 @@ def test_resumed_log_has_no_step_twice_and_one_graph(tiny, tmp_path):
     from tensorboard.backend.event_processing import event_file_loader
 
     train(tmp_path, tiny, 100)
-    checkpoint = tmp_path / "checkpoint"
-    checkpoint.write_text('model_checkpoint_path: "model.ckpt-92"\n')  # as if killed before the last saves
+    for path in (*tmp_path.glob("model.ckpt-96.*"), *tmp_path.glob("model.ckpt-100.*")):
+        path.unlink()  # as if killed before the last saves
+    time.sleep(1)  # TensorFlow names the log's files by the second
     train(tmp_path, tiny, 104)
     files = sorted((tmp_path / "logs").glob("events*"))
     events = [e for file in files for e in event_file_loader.EventFileLoader(str(file)).Load()]
     assert len(files) == 2 and sum(e.HasField("graph_def") for e in events) == 1
     assert list(scalars(tmp_path / "logs", "accuracy/validation"))[-4:] == [92, 96, 100, 104]
+
+
+@pytest.mark.parametrize("damage", ["state lost", "state empty", "data cut", "data gone", "newest gone"])
+def test_damaged_folder_goes_on_from_the_newest_whole_checkpoint(tiny, tmp_path, capsys, damage):
+    whole = train(tmp_path / "whole", tiny, 12)
+    train(tmp_path / "run", tiny, 8)
+    state, data = tmp_path / "run" / "checkpoint", tmp_path / "run" / "model.ckpt-8.data-00000-of-00001"
+    if damage == "state lost":
+        state.unlink()
+    elif damage == "state empty":
+        state.write_text("")
+    elif damage == "data cut":
+        data.write_bytes(data.read_bytes()[:1000])
+    else:
+        data.unlink()
+        if damage == "newest gone":
+            data.with_name("model.ckpt-8.index").unlink()
+    older = data.with_name("model.ckpt-4.index")
+    written = older.stat().st_mtime_ns
+    capsys.readouterr()
+    resumed = train(tmp_path / "run", tiny, 12)
+    assert ("cannot read the checkpoint" in capsys.readouterr().err) == damage.startswith("data")
+    assert older.stat().st_mtime_ns == written  # not trained anew from step 0
+    assert all((resumed[name] == whole[name]).all() for name in whole)
+
+
+def test_folder_without_a_whole_checkpoint_is_not_started_over(tiny, tmp_path):
+    train(tmp_path, tiny, 4)
+    (tmp_path / "model.ckpt-4.index").write_bytes(b"half")
+    with pytest.raises(UserError, match="no checkpoint in .* can be read; delete the folder"):
+        train(tmp_path, tiny, 8)
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
@@ -154,10 +187,6 @@ def test_run_with_other_settings_is_refused_by_name(tiny, tmp_path):
     with pytest.raises(UserError, match="recipe.momentum is 0.9 there and 0.5 here; seed is 2 there and 1 here"):
         runs.start(tmp_path, RECORD | {"recipe": {"epochs": 3.0, "momentum": 0.5}})
     assert runs.read(tmp_path)["steps"] == 20
-    for path in tmp_path.glob("model.ckpt-*"):
-        path.unlink()
-    with pytest.raises(UserError, match="the newest checkpoint in .* is gone"):
-        runs.start(tmp_path, RECORD | {"seed": 2})
 
 
 def test_find_gives_the_run_that_was_started_last(tmp_path):
@@ -173,6 +202,10 @@ def test_find_gives_the_run_that_was_started_last(tmp_path):
     for (network, dataset), name in expected.items():
         assert runs.find(tmp_path, "mnist", network, dataset).name == name
     assert runs.find(tmp_path, "mnist", "lenet5", "generated") is None
+    (tmp_path / "mnist/convnet/run.json").write_text("{")  # a damaged record does not stand in the way of others
+    os.utime(tmp_path / "mnist/convnet-generated/run.json", (2000, 2000))
+    assert runs.find(tmp_path, "mnist", None, None).name == "convnet-generated"
+    assert runs.find(tmp_path, "mnist", None, None, real_first=True).name == "lenet5"
 
 
 def test_second_trainer_is_refused_and_tester_knows_of_the_first(tmp_path):
@@ -200,6 +233,7 @@ def test_overrides_are_typed():
         ("batch_size=3.5", "batch_size is of type int, '3.5' is not"),
         ("batch_size=0", "batch_size must be at least 1"),
         ("learning_rate=-1", "learning_rate must be at least 0"),
+        ("moving_average_decay=2", "moving_average_decay must be below 1"),
         ("learning_rate=nan", "learning_rate must be at least 0, and finite"),
         ("batch_size", "KEY=VALUE"),
     ]:
