@@ -20,7 +20,7 @@ class Unreadable(UserError):
 
 def newest_first(directory):
     """The paths of the checkpoints in a folder, by their files: the state file "checkpoint" may be lost or behind."""
-    paths = [str(index.with_suffix("")) for index in Path(directory).glob("model.ckpt-*.index")]
+    paths = [str(index.with_suffix("")) for index in Path(directory).glob("model.ckpt-[0-9]*.index")]
     return sorted(paths, key=step, reverse=True)
 
 
@@ -50,8 +50,7 @@ def go_on_from(directory, variables):
         except Unreadable as error:
             print(f"{error}; left out", file=sys.stderr)
         else:
-            older = paths[i:][::-1]
-            tf.train.update_checkpoint_state(str(directory), path, older)
+            tf.train.update_checkpoint_state(str(directory), path, paths[i:][::-1])  # the oldest first
             return
     if paths:
         raise UserError(f"no checkpoint in {directory} can be read; delete the folder to start again")
