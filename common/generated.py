@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-# Each draws the ten digits in its own shapes; matplotlib's other fonts hold symbols.
+# Each draws the ten digits in its own shapes, and every matplotlib from 3.8 on has it; others hold symbols.
 FONTS = (
     *(f"DejaVuSans{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
     *(f"DejaVuSansMono{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
     *(f"DejaVuSerif{style}" for style in ("", "-Bold", "-Italic", "-BoldItalic")),
     *(f"STIXGeneral{style}" for style in ("", "Bol", "Italic", "BolIta")),
-    *("cmr10", "cmb10", "cmss10", "cmtt10", "cmti10"),
+    *("cmr10", "cmb10", "cmss10", "cmtt10"),
 )
 GLYPH_SIZE = 56  # pixels; drawn at twice the final size, then sampled down
 IMAGE_SIZE = 28

@@ -1,6 +1,7 @@
 """Fixtures: tiny data in memory, the scripts called in this process or as real programs, real MNIST where it is."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,12 @@ def tiny():
     images = images[..., None]
     splits = [datasets.Split(images[a:b], labels[a:b]) for a, b in ((0, 300), (300, 400), (400, 520))]
     return datasets.DataSet("generated", "generated digits", datasets.DIGITS, "tiny", *splits)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c():
+    """SIGINT as in a terminal, also where the tests run in the background of a shell, which ignores it there."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
