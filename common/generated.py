@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-# Each draws the ten digits in its own shapes, and every matplotlib from 3.8 on has it; others hold symbols.
+# Each draws the ten digits in its own shapes, and every matplotlib from 3.10 on has it; others hold symbols.
 FONTS = (
     *(f"DejaVuSans{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
     *(f"DejaVuSansMono{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
