@@ -35,8 +35,8 @@ def conv2d(x, channels, kernel_size, regularizer, name, use_bias=True):
 def _conv2d_gradient(op, dy):
     """On a CPU the gradient for the input by a forward convolution: the kernel turned by 180°, its channels swapped.
 
-    Exact for stride 1, SAME padding and kernels of odd size, and faster than Conv2DBackpropInput (2 to 8 times on
-    AVX2). On a GPU the stock operation stays.
+    Exact for stride 1, SAME padding and kernels of odd size, and faster there than Conv2DBackpropInput. On a GPU the
+    stock operation stays.
     """
     x, w = op.inputs
     stride_and_padding = dict(strides=[1, 1, 1, 1], padding="SAME")
