@@ -1,5 +1,6 @@
 """Batches inside the graph: images that stay on the device, and examples that are a pure function of the step."""
 
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -58,7 +59,7 @@ def _take(data, indices):
 
 
 def standardize(images, mean, std):
-    """(pixel - mean) / std: what a network takes. mean and std as run.json has them, in pixel values 0–255."""
+    """(pixel - mean) / std: what a network takes. mean and std in pixel values 0–255, one number or one a channel."""
     with tf.name_scope("standardize"):
         return (images - mean) / std
 
@@ -92,3 +93,59 @@ def random_affine(images, step, seed, degrees, scale, shear, shift):
             fill_value=0.0,
             interpolation="BILINEAR",
         )
+
+
+def random_crop(images, step, seed, padding):
+    """Moves each image by up to `padding` pixels along each axis, keyed by (seed, step); the edges are reflected.
+
+    That is a crop of the image's own size, at random, from the image with `padding` pixels reflected on each side.
+    images: float32 [batch, height, width, channels].
+    """
+    if not padding:
+        return images
+    with tf.name_scope("random_crop"):
+        batch, (height, width) = tf.shape(images)[0], images.shape.as_list()[1:3]
+        corner = tf.random.stateless_uniform([batch, 2], _key(seed, step, "crop"), 0, 2 * padding + 1, tf.int32)
+        rows = _reflected(corner[:, :1] - padding + tf.range(height), height)
+        columns = _reflected(corner[:, 1:] - padding + tf.range(width), width)
+        return tf.gather(tf.gather(images, rows, batch_dims=1), columns, axis=2, batch_dims=1)
+
+
+def _reflected(positions, size):
+    """Positions outside of 0 … size - 1 mirrored at the edge pixel, which is not repeated: -1 is 1."""
+    last = size - 1
+    return last - tf.abs(last - tf.abs(positions))
+
+
+def random_mirror(images, step, seed):
+    """Swaps left and right of each image with probability ½, keyed by (seed, step)."""
+    with tf.name_scope("random_mirror"):
+        swap = tf.random.stateless_uniform([tf.shape(images)[0]], _key(seed, step, "mirror")) < 0.5
+        return tf.where(swap, mirror(images), images)
+
+
+def mirror(images):
+    """Swaps left and right of each image."""
+    return tf.reverse(images, axis=[2])
+
+
+def cutout(images, step, seed, size, fill):
+    """Paints a square of `size` pixels over each image, its centre at random, keyed by (seed, step).
+
+    DeVries and Taylor, 2017: the square may reach over the border. fill: its colour, one value a channel.
+    """
+    if not size:
+        return images
+    with tf.name_scope("cutout"):
+        batch, (height, width) = tf.shape(images)[0], images.shape.as_list()[1:3]
+        corner = tf.random.stateless_uniform([batch, 2], _key(seed, step, "cutout"))  # 0 to 1
+        corner = tf.cast(corner * tf.constant([height, width], tf.float32), tf.int32) - size // 2
+        rows, columns = tf.range(height) - corner[:, :1], tf.range(width) - corner[:, 1:]  # in the square: 0 … size - 1
+        inside_rows, inside_columns = ((line >= 0) & (line < size) for line in (rows, columns))
+        inside = inside_rows[:, :, None, None] & inside_columns[:, None, :, None]
+        return tf.where_v2(inside, tf.constant(fill, tf.float32), images)
+
+
+def _key(seed, step, name):
+    """The seed of a stateless operation: another one for each seed, step and name."""
+    return tf.stack([tf.constant(seed ^ zlib.crc32(name.encode()), tf.int64), step])

@@ -105,6 +105,15 @@ def follow(directory, interval):
         time.sleep(interval)
 
 
+def averages(run):
+    """The moving averages of the graph's variables, as a checkpoint of a run names them: a dict from name to variable.
+
+    Variables that have none, as they are not trained, stand under their own name. run: the record in run.json.
+    """
+    ema = tf.train.ExponentialMovingAverage(run["recipe"]["moving_average_decay"])
+    return ema.variables_to_restore()
+
+
 def restore(session, saver, variables, path):
     """Restores `variables`, a dict from names in the checkpoint to variables, by the Saver made from that dict.
 

@@ -1,14 +1,17 @@
-"""Data sets in memory: the MNIST family from its official files, and digits drawn from fonts."""
+"""Data sets in memory: each task's own, its relatives, and drawn images for machines that cannot get a real one.
 
+A family, such as MNIST at the end, is a dict from names to loaders; the first is the task's own. A loader takes the
+folder that keeps data, looks into its subfolder of that name, and downloads what is not there. It raises
+download.DataUnavailable where no mirror answers, UserError where a file is not as it must be.
+"""
+
+import functools
 import hashlib
-import math
-import struct
 import sys
 import textwrap
 from typing import NamedTuple
 
-from common import download, generated
-from common.command_line import UserError
+from common import cifar10_files, download, generated, mnist_files
 
 import numpy as np
 
@@ -34,129 +37,42 @@ class DataSet(NamedTuple):
     test: Split
 
 
-class Source(NamedTuple):
-    """Where a data set of the MNIST family comes from. `md5`: of each file's content, or of its .gz where so known."""
-
-    title: str
-    class_names: tuple
-    mirrors: tuple
-    md5: dict
-
-
-DIGITS = tuple("0123456789")
-
-SOURCES = {
-    "mnist": Source(
-        "MNIST",
-        DIGITS,
-        (
-            "https://storage.googleapis.com/cvdf-datasets/mnist/",
-            "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        ),
-        {
-            "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-            "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-            "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-            "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-        },
-    ),
-    "fashion": Source(  # https://github.com/zalandoresearch/fashion-mnist
-        "Fashion-MNIST",
-        ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
-        (
-            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-        ),
-        {
-            "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "train-labels-idx1-ubyte": "25c81989df183df01b3e8a0aad5dffbe",
-            "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
-            "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
-        },
-    ),
-    "kmnist": Source(  # https://github.com/rois-codh/kmnist
-        "Kuzushiji-MNIST",
-        ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-        (
-            "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
-            "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
-        ),
-        {
-            "train-images-idx3-ubyte": "bdb82020997e1d708af4cf47b453dcf7",
-            "train-labels-idx1-ubyte": "e144d726b3acfaa3e44228e80efcd344",
-            "t10k-images-idx3-ubyte": "5c965bf0a639b31b8f53240b1b52f4d7",
-            "t10k-labels-idx1-ubyte": "7320c461ea6c1c855c0b718fb2a4b134",
-        },
-    ),
-}
-
-MNIST_FAMILY = (*SOURCES, "generated")
+def load_or_generate(family, name, data_dir):
+    """The data set of a name. With None, the family's own; where that cannot be had, says why, and draws one."""
+    if name:
+        return family[name](data_dir)
+    try:
+        return next(iter(family.values()))(data_dir)
+    except download.DataUnavailable as error:
+        data = family["generated"](data_dir)
+        paragraph = (
+            f"{error}. Until then, {data.title} are used instead: every figure is about these drawings, not about real "
+            "images, and the checkpoints go to a folder of their own."
+        )
+        print(textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
+        return data
 
 
-def load(name, data_dir):
-    """Loads a data set of MNIST_FAMILY: images uint8 [n, 28, 28, 1].
-
-    The files are looked for in data_dir/name, else downloaded; MNIST's may be unpacked. "generated" needs none.
-    Raises DataUnavailable where there are none and no mirror answers, UserError where a file is not the official one.
-    """
-    if name == "generated":
-        train, test = generated.digits(30_000, seed=1), generated.digits(5_000, seed=2)
-        return _data_set(name, "generated digits", DIGITS, train, test)
-    source = SOURCES[name]
-    files = {file: _read(data_dir / name, file, source) for file in source.md5}
-    train = files["train-images-idx3-ubyte"], files["train-labels-idx1-ubyte"]
-    test = files["t10k-images-idx3-ubyte"], files["t10k-labels-idx1-ubyte"]
+def _mnist_like(name, data_dir):
+    source = mnist_files.SOURCES[name]
+    train, test = mnist_files.read(name, data_dir / name)
     return _data_set(name, source.title, source.class_names, train, test)
 
 
-def load_or_generate(name, data_dir):
-    """load(name, data_dir). None is MNIST; where that cannot be had, says why, and gives the generated digits."""
-    if name:
-        return load(name, data_dir)
-    try:
-        return load("mnist", data_dir)
-    except download.DataUnavailable as error:
-        paragraph = (
-            f"{error}. Until then, digits drawn from fonts are used instead: every figure is about generated digits, "
-            "not about real ones, and the checkpoints go to a folder of their own."
+def _cifar10(data_dir):
+    train, test, unofficial = cifar10_files.read(data_dir / "cifar10")
+    title = "CIFAR-10"
+    if unofficial:
+        title = "CIFAR-10 (unofficial copy)"
+        print(
+            f"{unofficial} is whole, but not the official file: accuracies are not comparable with published ones",
+            file=sys.stderr,
         )
-        print(textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
-        return load("generated", data_dir)
+    return _data_set("cifar10", title, cifar10_files.CLASS_NAMES, train, test)
 
 
-def parse_idx(content, path):
-    """Parses the IDX format of MNIST's makers: two zero bytes, the type, the number of dimensions, their sizes, data.
-
-    Returns a read-only uint8 array of the shape that the header tells. Raises UserError, which names the path, for any
-    other type, and for content that is shorter or longer than its header says.
-    """
-    if len(content) < 4 or content[:3] != b"\0\0\x08":  # 8: unsigned bytes
-        raise UserError(f"{path} is not an IDX file of unsigned bytes: it starts with {content[:4]!r}")
-    dimensions = content[3]
-    start = 4 + 4 * dimensions
-    if len(content) < start:
-        raise UserError(f"{path} is truncated: its header needs {start} bytes, it has {len(content)}")
-    shape = struct.unpack(f">{dimensions}I", content[4:start])
-    expected = start + math.prod(shape)
-    if len(content) != expected:
-        kind = "truncated" if len(content) < expected else "too long"
-        raise UserError(f"{path} is {kind}: {expected} bytes by its header, it has {len(content)}")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
-
-
-def _read(folder, file, source):
-    """The array in folder/file or folder/file.gz, after a download if neither is there."""
-    path = next((p for p in (folder / file, folder / f"{file}.gz") if p.exists()), None)
-    if path is None:
-        path = folder / f"{file}.gz"
-        try:
-            download.fetch(path, source.mirrors, source.md5[file])
-        except download.DataUnavailable as error:
-            raise download.DataUnavailable(
-                f"{source.title} is not in {folder} and {error}. Put its four files "
-                f"({', '.join(f'{name}.gz' for name in source.md5)}) there"
-            ) from None
-    return parse_idx(download.check_digest(path, source.md5[file]), path)
+def _generated(title, class_names, draw, data_dir):
+    return _data_set("generated", title, class_names, draw(30_000, seed=1), draw(5_000, seed=2))
 
 
 def _data_set(name, title, class_names, train, test):
@@ -164,12 +80,22 @@ def _data_set(name, title, class_names, train, test):
     digest = hashlib.sha256()
     for array in (*train, *test):
         digest.update(array)
+    held_out = len(labels) - VALIDATION_IMAGES
     return DataSet(
         name,
         title,
         class_names,
         digest.hexdigest(),
-        Split(images[:-VALIDATION_IMAGES, ..., np.newaxis], labels[:-VALIDATION_IMAGES]),
-        Split(images[-VALIDATION_IMAGES:, ..., np.newaxis], labels[-VALIDATION_IMAGES:]),
-        Split(test[0][..., np.newaxis], test[1]),
+        Split(images[:held_out], labels[:held_out]),
+        Split(images[held_out:], labels[held_out:]),
+        Split(*test),
     )
+
+
+MNIST = {name: functools.partial(_mnist_like, name) for name in mnist_files.SOURCES} | {
+    "generated": functools.partial(_generated, "generated digits", mnist_files.DIGITS, generated.digits)
+}
+CIFAR10 = {
+    "cifar10": _cifar10,
+    "generated": functools.partial(_generated, "generated shapes", generated.SHAPES, generated.shapes),
+}

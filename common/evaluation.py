@@ -37,10 +37,27 @@ class Evaluation(NamedTuple):
         np.add.at(counts, (self.labels, self.predictions), 1)
         return counts
 
+    def class_accuracies(self):
+        """The accuracy on the images of each class, float64 [classes]; NaN for a class without any."""
+        counts = self.confusion()
+        with np.errstate(invalid="ignore"):
+            return counts.diagonal() / counts.sum(axis=1)
+
     def most_confidently_wrong(self, count):
         """Indices of at most `count` wrong images, the surest first."""
         wrong = np.flatnonzero(self.predictions != self.labels)
         return wrong[np.argsort(-self.probabilities[wrong].max(axis=1), kind="stable")][:count]
+
+
+def logits(forward, run, images, tta=False):
+    """The logits of images in 0–255 by a network that does not train; run: the record in run.json.
+
+    tta: test-time augmentation, the mean over each image and its mirror image.
+    """
+    views = [images, batches.mirror(images)] if tta else [images]
+    inputs = [batches.standardize(view, run["image_mean"], run["image_std"]) for view in views]
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+        return tf.add_n([forward(x, False, None, run["network"]) for x in inputs]) / len(views)
 
 
 def evaluator(data, network):

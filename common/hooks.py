@@ -132,11 +132,12 @@ class StopOnSignal(tf.train.SessionRunHook):
 class Report(CountSteps):
     """Shows progress, validates, and stops a run that diverged: a bar on a terminal, plain lines elsewhere.
 
-    validate(session) gives an evaluation.Evaluation; it runs every recipe.save_steps and at the end.
+    watched: the tensors "loss", "accuracy" and "learning_rate". validate(session) gives an evaluation.Evaluation; it
+    runs every recipe.save_steps and at the end.
     """
 
-    def __init__(self, loss, accuracy, learning_rate, validate, recipe, data_title, last_step, writer):
-        self._fetches = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
+    def __init__(self, watched, validate, recipe, data_title, last_step, writer):
+        self._fetches = watched
         self._validate, self._data_title, self._last_step = validate, data_title, last_step
         self._batch_size, self._every = recipe.batch_size, recipe.save_steps
         self._writer = writer

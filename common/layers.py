@@ -5,6 +5,7 @@ Weights are penalised through the collection "losses"; outputs go to the collect
 
 import zlib
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 
@@ -61,9 +62,16 @@ def relu(x):
     return y
 
 
-def max_pool(x):
-    """The maximum of each 2×2 square; an odd last row or column is kept."""
-    return tf.nn.max_pool2d(x, ksize=2, strides=2, padding="SAME")
+def gelu(x):
+    """x · Φ(x), Φ the normal distribution's (Hendrycks and Gimpel, 2016), and its output in "activations"."""
+    y = 0.5 * x * (1 + tf.erf(x / np.sqrt(2)))
+    tf.add_to_collection(tf.GraphKeys.ACTIVATIONS, y)
+    return y
+
+
+def max_pool(x, padding="SAME"):
+    """The maximum of each 2×2 square; an odd last row or column is kept, with padding "VALID" dropped."""
+    return tf.nn.max_pool2d(x, ksize=2, strides=2, padding=padding)
 
 
 def flatten(x):

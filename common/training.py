@@ -1,12 +1,72 @@
-"""The training session, what it writes for TensorBoard, and the run around it."""
+"""What the trainers share: flags, recipe, learning rate, TensorBoard's summaries, the loop, and the run around it."""
 
+import dataclasses
 import signal
 
-from common import checkpoints, runs
+from common import checkpoints, command_line, device, hooks, runs
 from common.command_line import shown
-from common.hooks import PICTURES
 
+import numpy as np
 import tensorflow.compat.v1 as tf
+
+SCHEDULES = ("exponential", "cosine", "triangular")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a network is trained; a task adds its augmentation. --set changes single entries."""
+
+    batch_size: int  # images
+    epochs: float
+    learning_rate: float  # where the decay starts from
+    learning_rate_decay: float  # factor per epoch, applied smoothly, of the exponential schedule
+    schedule: str = "exponential"
+    warmup_steps: int = 50  # it first rises over these: large first steps inflate weights that L2 is slow to shrink
+    momentum: float = 0.9  # Nesterov's
+    regularizer: float  # of the L2 terms, ½Σw²
+    moving_average_decay: float  # per step
+    save_steps: int  # between checkpoints, and between validations
+
+    def __post_init__(self):
+        if self.moving_average_decay >= 1:
+            raise ValueError("moving_average_decay must be below 1")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"no schedule {self.schedule!r}; there are {', '.join(SCHEDULES)}")
+
+
+def parser(description, recipes, family):
+    """The command line of a trainer. recipes: by the name of the network, the default first. family: of data sets."""
+    result = command_line.parser(description, list(recipes), list(family))
+    command_line.add_data_dir(result)
+    result.set_defaults(network=next(iter(recipes)))
+    number = command_line.positive(int)
+    result.add_argument("--steps", metavar="N", type=number, help="train up to this step, not by the recipe's epochs")
+    result.add_argument("--seed", metavar="N", type=number, default=1, help="of weights, batches and augmentation")
+    result.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate; the recipes have exponential")
+    result.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change entries of the recipe")
+    return result
+
+
+def recipe(args, recipes):
+    """The recipe of args.network with the changes of --set and --schedule. Raises UserError for one that cannot be."""
+    schedule = [f"schedule={args.schedule}"] if args.schedule else []
+    return command_line.override(recipes[args.network], args.set + schedule)
+
+
+def learning_rate(recipe, step, steps, epoch):
+    """The learning rate of a step: the recipe's schedule, after a linear warm-up.
+
+    exponential: decays by a factor per epoch, whenever the run ends. cosine, triangular: fall to 0 at the run's last
+    step, along half a cosine or a line. step: scalar int64 tensor, 0 at the first. steps: of the run. epoch: steps.
+    """
+    with tf.name_scope("schedule"):
+        if recipe.schedule == "exponential":
+            rate = tf.train.exponential_decay(recipe.learning_rate, step, epoch, recipe.learning_rate_decay)
+        elif recipe.schedule == "cosine":
+            rate = tf.train.cosine_decay(recipe.learning_rate, step, steps)
+        else:
+            rate = tf.train.polynomial_decay(recipe.learning_rate, step, steps, end_learning_rate=0.0)
+        return rate * tf.minimum(1.0, tf.cast(step + 1, tf.float32) / recipe.warmup_steps)
 
 
 def session(saver, checkpoint_dir, last_step, feed, config, hooks):
@@ -33,10 +93,15 @@ def session(saver, checkpoint_dir, last_step, feed, config, hooks):
 
 
 def averages_for_variables(ema):
-    """A scope in which get_variable gives the moving averages of variables that exist: for validation in one graph."""
+    """A scope in which get_variable gives the moving averages of variables that exist: for validation in one graph.
+
+    A variable that has none, as it is not trained, is given itself.
+    """
 
     def average(getter, *args, **kwargs):
-        return ema.average(getter(*args, **kwargs))
+        variable = getter(*args, **kwargs)
+        shadow = ema.average(variable)
+        return variable if shadow is None else shadow
 
     return tf.variable_scope(tf.get_variable_scope(), reuse=True, custom_getter=average)
 
@@ -46,25 +111,65 @@ def summarize(images, losses, learning_rate, ema):
     for name, loss in losses.items():
         tf.summary.scalar(f"loss/{name}", loss)
     tf.summary.scalar("learning_rate", learning_rate)
-    tf.summary.image("input", images, max_outputs=8, collections=[PICTURES])
+    tf.summary.image("input", images, max_outputs=8, collections=[hooks.PICTURES])
     for variable in tf.trainable_variables():
-        tf.summary.histogram(f"weights/{variable.op.name}", variable, collections=[PICTURES])
-        tf.summary.histogram(f"averages/{variable.op.name}", ema.average(variable), collections=[PICTURES])
+        tf.summary.histogram(f"weights/{variable.op.name}", variable, collections=[hooks.PICTURES])
+        tf.summary.histogram(f"averages/{variable.op.name}", ema.average(variable), collections=[hooks.PICTURES])
     for activation in tf.get_collection(tf.GraphKeys.ACTIVATIONS):
         name = activation.op.name
-        tf.summary.histogram(f"activations/{name}", activation, collections=[PICTURES])
+        tf.summary.histogram(f"activations/{name}", activation, collections=[hooks.PICTURES])
         with tf.name_scope("zero_fractions/"):  # with the slash: the same scope each time
             sparsity = tf.nn.zero_fraction(activation)
         tf.summary.scalar(f"sparsity/{name}", sparsity)
 
 
-def run(train, record, checkpoint_dir, log_dir):
-    """Calls train() for the run that `record` describes, in its folder, and prints what came of it.
+def loop(train_op, watched, validate, feed, run, recipe, checkpoint_dir, log_dir, device_name):
+    """Runs train_op up to the run's last step, or a signal, from the newest checkpoint if there is one.
 
-    train() returns a Report, and the number of the signal that ended it early, or None. Returns the exit status: 0, or
-    128 + that number. Raises UserError if the folder holds another run, or another trainer is at work there.
+    watched: the tensors "loss", "accuracy" and "learning_rate". validate(session): an evaluation.Evaluation. feed: what
+    fills the local variables. Returns the hooks.Report, and the number of the signal that ended it early, or None.
     """
-    title, last_step = f"{record['network']} on {record['dataset_title']}", record["steps"]
+    saver = tf.train.Saver(save_relative_paths=True)
+    writer = tf.summary.FileWriter(str(log_dir))
+    report = hooks.Report(watched, validate, recipe, run["dataset_title"], run["steps"], writer)
+    save = hooks.Save(saver, checkpoint_dir, recipe.save_steps)
+    config = device.session_config(device_name)
+    with (
+        hooks.StopOnSignal() as stop,
+        session(
+            saver, checkpoint_dir, run["steps"], feed, config, [report, hooks.Summaries(writer), save, stop]
+        ) as monitored,
+    ):
+        while not monitored.should_stop():
+            monitored.run(train_op)
+    return report, stop.received
+
+
+def run(task, args, recipe, data, image_format, backward):
+    """Trains by backward() what the flags ask for, in the folder of that run, and prints what came of it.
+
+    image_format: the entries image_size, image_mean and image_std of run.json. Returns the exit status: 0, or 128 + the
+    number of the signal that ended it. Raises UserError if the folder holds another run, or another trainer is at work
+    there.
+    """
+    device_name = device.resolve(args.device)
+    last_step = args.steps or max(1, round(recipe.epochs * len(data.train.labels) / recipe.batch_size))
+    record = {
+        "network": args.network,
+        "dataset": data.name,
+        "dataset_title": data.title,
+        "dataset_sha256": data.digest,
+        "class_names": data.class_names,
+        **image_format,
+        "recipe": dataclasses.asdict(recipe),
+        "seed": args.seed,
+        "steps": last_step,
+        "versions": {"tensorflow": tf.__version__, "numpy": np.__version__},
+    }
+    checkpoint_dir = runs.folder(args.checkpoint_dir, task, args.network, data.name)
+    log_dir = runs.folder(args.log_dir, task, args.network, data.name) / "train"
+    log_dir.mkdir(parents=True, exist_ok=True)
+    title = f"{args.network} on {data.title}"
     with runs.lock(checkpoint_dir):
         runs.start(checkpoint_dir, record)
         done = checkpoints.step(checkpoints.latest(checkpoint_dir))
@@ -72,7 +177,7 @@ def run(train, record, checkpoint_dir, log_dir):
             print(f"{title}: at step {done} already, in {shown(checkpoint_dir)}; --steps N trains on")
             return 0
         print(f"{title}: step {done} to {last_step}", flush=True)
-        report, stopped_by = train()
+        report, stopped_by = backward(record, recipe, data, checkpoint_dir, log_dir, device_name)
     if stopped_by:
         name = signal.Signals(stopped_by).name
         print(f"stopped by {name} at step {report.step} of {last_step}; the same command goes on from there")

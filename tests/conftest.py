@@ -1,12 +1,13 @@
 """Fixtures: tiny data in memory, the scripts called in this process or as real programs, real MNIST where it is."""
 
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from common import command_line, datasets, generated
+from common import checkpoints, command_line, datasets, generated, mnist_files
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -18,10 +19,42 @@ CPU = "/device:CPU:0"
 @pytest.fixture(scope="session")
 def tiny():
     """A data set of 300 training, 100 validation and 120 test digits, drawn."""
-    images, labels = generated.digits(520, seed=3)
-    images = images[..., None]
+    return tiny_data_set(generated.digits, "generated digits", mnist_files.DIGITS)
+
+
+@pytest.fixture(scope="session")
+def tiny_shapes():
+    """The same with coloured shapes."""
+    return tiny_data_set(generated.shapes, "generated shapes", generated.SHAPES)
+
+
+def tiny_data_set(draw, title, class_names):
+    images, labels = draw(520, seed=3)
     splits = [datasets.Split(images[a:b], labels[a:b]) for a, b in ((0, 300), (300, 400), (400, 520))]
-    return datasets.DataSet("generated", "generated digits", datasets.DIGITS, "tiny", *splits)
+    return datasets.DataSet("generated", title, class_names, "tiny", *splits)
+
+
+def record(network, data, recipe, steps, seed=1):
+    """What run.json holds of a run."""
+    channels = data.train.images.shape[-1]
+    mean, std = (0.0, 255.0) if channels == 1 else ([120.0] * channels, [60.0] * channels)
+    return {
+        "network": network, "dataset": data.name, "dataset_title": data.title, "class_names": data.class_names,
+        "image_mean": mean, "image_std": std, "recipe": dataclasses.asdict(recipe), "seed": seed, "steps": steps,
+    }  # fmt: skip
+
+
+def variables(path):
+    """What a checkpoint holds: arrays by name."""
+    reader = tf.train.NewCheckpointReader(path)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def train(task, folder, data, recipe, steps, network, seed=1):
+    """Trains by a task's backward() to a global step, in a new graph; the last checkpoint's variables by name."""
+    with tf.Graph().as_default():
+        task.backward(record(network, data, recipe, steps, seed), recipe, data, folder, folder / "logs", CPU)
+    return variables(checkpoints.latest(folder))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -78,7 +111,17 @@ def program(tmp_path):
 @pytest.fixture(scope="session")
 def real_mnist():
     """The real MNIST; tests that need it are skipped where its files are not."""
+    return datasets.MNIST["mnist"](folder_with("mnist"))
+
+
+@pytest.fixture(scope="session")
+def real_cifar10():
+    """The real CIFAR-10 or a copy of it; tests that need it are skipped where its files are not."""
+    return datasets.CIFAR10["cifar10"](folder_with("cifar10"))
+
+
+def folder_with(name):
     folder = Path(os.environ.get("DATA_DIR", ROOT / "data"))
-    if not (folder / "mnist").is_dir():
-        pytest.skip(f"needs the real MNIST in {folder / 'mnist'}")
-    return datasets.load("mnist", folder)
+    if not (folder / name).is_dir():
+        pytest.skip(f"needs the real data in {folder / name}")
+    return folder

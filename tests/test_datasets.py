@@ -6,7 +6,7 @@ import http.server
 import struct
 import threading
 
-from common import datasets, download, generated
+from common import datasets, download, generated, mnist_files
 from common.command_line import UserError
 
 import numpy as np
@@ -20,7 +20,7 @@ def idx(array):
 
 def test_parse_idx_reads_shape_and_bytes():
     content = b"\0\0\x08\x02" + b"\0\0\0\x02" + b"\0\0\0\x03" + bytes([1, 2, 3, 4, 5, 255])
-    np.testing.assert_array_equal(datasets.parse_idx(content, "x"), [[1, 2, 3], [4, 5, 255]])
+    np.testing.assert_array_equal(mnist_files.parse_idx(content, "x"), [[1, 2, 3], [4, 5, 255]])
 
 
 @pytest.mark.parametrize(
@@ -37,19 +37,19 @@ def test_parse_idx_reads_shape_and_bytes():
 )
 def test_parse_idx_refuses(content, message):
     with pytest.raises(UserError, match=f"^some/file is .*{message}"):
-        datasets.parse_idx(content, "some/file")
+        mnist_files.parse_idx(content, "some/file")
 
 
 @pytest.fixture
 def source(monkeypatch):
-    """A data set of zeros in MNIST's format, known to datasets.SOURCES as "mnist": {file name: content}."""
+    """A data set of zeros in MNIST's format, known to mnist_files.SOURCES as "mnist": {file name: content}."""
     random = np.random.default_rng(0)
     files = {}
     for prefix, count in (("train", 5010), ("t10k", 20)):
         files[f"{prefix}-images-idx3-ubyte"] = idx(random.integers(0, 256, (count, 28, 28)).astype(np.uint8))
         files[f"{prefix}-labels-idx1-ubyte"] = idx(random.integers(0, 10, count).astype(np.uint8))
     md5 = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setitem(datasets.SOURCES, "mnist", datasets.SOURCES["mnist"]._replace(md5=md5, mirrors=()))
+    monkeypatch.setitem(mnist_files.SOURCES, "mnist", mnist_files.SOURCES["mnist"]._replace(md5=md5, mirrors=()))
     return files
 
 
@@ -72,9 +72,9 @@ def mirror(source, monkeypatch):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
-        known = datasets.SOURCES["mnist"]
+        known = mnist_files.SOURCES["mnist"]
         url = f"http://127.0.0.1:{server.server_port}/"
-        monkeypatch.setitem(datasets.SOURCES, "mnist", known._replace(mirrors=(*known.mirrors, url)))
+        monkeypatch.setitem(mnist_files.SOURCES, "mnist", known._replace(mirrors=(*known.mirrors, url)))
 
     yield add
     for server in servers:
@@ -88,11 +88,11 @@ def test_load_reads_files_and_splits(source, tmp_path, compressed):
     for name, content in source.items():
         path = tmp_path / "mnist" / (f"{name}.gz" if compressed else name)
         path.write_bytes(gzip.compress(content) if compressed else content)
-    data = datasets.load("mnist", tmp_path)
+    data = datasets.MNIST["mnist"](tmp_path)
     assert [split.images.shape for split in (data.train, data.validation, data.test)] == [
         (10, 28, 28, 1), (5000, 28, 28, 1), (20, 28, 28, 1),
     ]
-    train = datasets.parse_idx(source["train-labels-idx1-ubyte"], "")
+    train = mnist_files.parse_idx(source["train-labels-idx1-ubyte"], "")
     np.testing.assert_array_equal(np.concatenate([data.train.labels, data.validation.labels]), train)
 
 
@@ -104,7 +104,7 @@ def test_wrong_digest_names_file_expected_and_found(source, tmp_path):
     changed = source[path.name][:-1] + b"\x0b"
     path.write_bytes(changed)
     with pytest.raises(UserError) as error:
-        datasets.load("mnist", tmp_path)
+        datasets.MNIST["mnist"](tmp_path)
     expected, found = (hashlib.md5(c).hexdigest() for c in (source[path.name], changed))
     assert str(path) in str(error.value) and expected in str(error.value) and found in str(error.value)
 
@@ -114,14 +114,14 @@ def test_damaged_gzip_is_one_clear_error(source, tmp_path):
     path = tmp_path / "mnist" / "train-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(source["train-images-idx3-ubyte"])[:-1000])
     with pytest.raises(UserError, match="train-images-idx3-ubyte.gz is not a whole gzip file"):
-        datasets.load("mnist", tmp_path)
+        datasets.MNIST["mnist"](tmp_path)
 
 
 def test_download_goes_on_to_the_next_mirror(source, mirror, tmp_path):
     mirror({})  # answers 404
     mirror({f"{name}.gz": gzip.compress(content[:-1]) for name, content in source.items()})  # other content
     mirror({f"{name}.gz": gzip.compress(content, 1) for name, content in source.items()})  # compressed in its own way
-    assert len(datasets.load("mnist", tmp_path).test.labels) == 20
+    assert len(datasets.MNIST["mnist"](tmp_path).test.labels) == 20
     assert sorted(p.name for p in (tmp_path / "mnist").iterdir()) == sorted(f"{name}.gz" for name in source)
 
 
@@ -129,11 +129,9 @@ def test_no_mirror_is_an_error_by_name_and_generated_digits_by_default(source, m
     mirror({})
     mirror({f"{name}.gz": gzip.compress(content[:-1]) for name, content in source.items()})
     with pytest.raises(download.DataUnavailable, match="HTTP status 404.*other content"):
-        datasets.load("mnist", tmp_path)
+        datasets.MNIST["mnist"](tmp_path)
     assert not (tmp_path / "mnist").exists()  # nothing half-way
-    digits = generated.digits
-    monkeypatch.setattr(generated, "digits", lambda count, seed: digits(5100, seed))
-    data = datasets.load_or_generate(None, tmp_path)
+    data = datasets.load_or_generate(datasets.MNIST, None, tmp_path)
     said = capsys.readouterr().err
     assert data.title == "generated digits"
     assert str(tmp_path / "mnist") in said and "train-images-idx3-ubyte.gz" in said and "generated digits" in said
@@ -145,9 +143,9 @@ def test_generated_digits_are_seeded_balanced_and_white_on_black():
     other, _ = generated.digits(2500, seed=6)
     np.testing.assert_array_equal(images, again)
     assert (images != other).any()
-    assert images.dtype == np.uint8 and images.shape == (2500, 28, 28)
+    assert images.dtype == np.uint8 and images.shape == (2500, 28, 28, 1)
     assert np.bincount(labels).min() > 180
-    assert (images.max(axis=(1, 2)) > 120).all() and np.median(images) == 0
+    assert (images.max(axis=(1, 2, 3)) > 120).all() and np.median(images) == 0
     assert (images[:, [0, -1]] > 128).mean() < 0.01  # the digits stay clear of the border
 
 
@@ -155,3 +153,9 @@ def test_real_mnist_is_whole(real_mnist):
     assert len(real_mnist.train.labels) == 55_000
     assert len(real_mnist.validation.labels) == 5_000
     assert np.bincount(real_mnist.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def test_real_cifar10_is_whole(real_cifar10):
+    counts = [np.bincount(split.labels, minlength=10) for split in (real_cifar10.train, real_cifar10.validation)]
+    assert np.sum(counts, axis=0).tolist() == [5000] * 10 and counts[1].sum() == datasets.VALIDATION_IMAGES
+    assert np.bincount(real_cifar10.test.labels).tolist() == [1000] * 10

@@ -3,12 +3,12 @@
 import json
 import signal
 
-from common import runs
+from common import datasets, mnist_files, pictures, runs
 from mnist import app, backward, test
 
+import conftest
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 from PIL import Image, ImageDraw
 
 GENERATED = ("--network", "fully_connected", "--dataset", "generated")
@@ -106,9 +106,8 @@ def test_no_checkpoint_says_which_command_makes_one(call, tmp_path, main, flags)
 
 
 def test_named_data_set_that_is_not_there_is_an_error(call, tmp_path, monkeypatch):
-    from common import datasets
-
-    monkeypatch.setitem(datasets.SOURCES, "mnist", datasets.SOURCES["mnist"]._replace(mirrors=("http://127.0.0.1:9/",)))
+    nowhere = mnist_files.SOURCES["mnist"]._replace(mirrors=("http://127.0.0.1:9/",))
+    monkeypatch.setitem(mnist_files.SOURCES, "mnist", nowhere)
     status, _, err = call(backward.main, *folders(tmp_path), "--dataset", "mnist", "--data-dir", tmp_path)
     assert status == 1 and err.count("\n") == 1 and "no connection" in err
     assert not (tmp_path / "checkpoints").exists()
@@ -120,12 +119,9 @@ def trained(tiny, tmp_path):
     folder = runs.folder(tmp_path / "checkpoints", "mnist", "fully_connected", "mnist")
     folder.mkdir(parents=True)
     recipe = backward.RECIPES["fully_connected"]
-    with tf.Graph().as_default():
-        backward.backward("fully_connected", tiny, recipe, 3, 1, folder, tmp_path / "logs", "/device:CPU:0")
-    runs.write(folder, {
-        "network": "fully_connected", "dataset": "mnist", "dataset_title": "MNIST", "class_names": list("0123456789"),
-        "image_mean": 0, "image_std": 255, "recipe": {"moving_average_decay": 0.99}, "seed": 1, "steps": 3,
-    })  # fmt: skip
+    conftest.train(backward, folder, tiny, recipe, 3, "fully_connected")
+    run = conftest.record("fully_connected", tiny, recipe, steps=3)
+    runs.write(folder, run | {"dataset": "mnist", "dataset_title": "MNIST"})
     return folder, [*folders(tmp_path), "--network", "fully_connected"]
 
 
@@ -183,15 +179,14 @@ def test_run_json_of_an_unknown_network_lists_those_there_are(call, trained, tmp
 
 
 def test_tester_flags(call, trained, tmp_path, real_mnist, monkeypatch):
-    from common import datasets
-
-    monkeypatch.setattr(datasets, "load", lambda name, data_dir: real_mnist)
+    monkeypatch.setitem(datasets.MNIST, "mnist", lambda data_dir: real_mnist)
     _, flags = trained
     averaged, raw, validation = (
         call(test.main, *flags, "--once", *more) for more in ([], ["--raw"], ["--split", "validation"])
     )
-    assert "10,000 test images" in averaged[1] and "(EMA)" in averaged[1]
-    assert "(raw weights)" in raw[1] and raw[1].split("accuracy ")[1][:6] != averaged[1].split("accuracy ")[1][:6]
+    assert "10,000 test images" in averaged[1] and "(EMA, MNIST)" in averaged[1]
+    assert "(raw weights, MNIST)" in raw[1]
+    assert raw[1].split("accuracy ")[1][:6] != averaged[1].split("accuracy ")[1][:6]
     assert "5,000 validation images" in validation[1] and "validation accuracy" in validation[1]
     logs = tmp_path / "logs/mnist/fully_connected"
     assert {p.name for p in logs.iterdir()} >= {"test", "test-raw", "validation"}
@@ -199,10 +194,8 @@ def test_tester_flags(call, trained, tmp_path, real_mnist, monkeypatch):
 
 @pytest.mark.parametrize(("paper", "ink"), [("white", "black"), ("black", "white"), ((250, 240, 210), (20, 30, 120))])
 def test_network_input_is_centred_white_on_black(tmp_path, paper, ink):
-    from common import pictures
-
     path = draw_seven(tmp_path / "seven.png", paper=paper, ink=ink)
-    image = app.network_input(pictures.read(path), path)[..., 0].astype(float)
+    image = app.network_input(pictures.read(path), path)[0, ..., 0].astype(float)
     rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20 and image.max() == 255
     assert np.ptp(columns) < np.ptp(rows)  # proportions kept

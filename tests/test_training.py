@@ -8,30 +8,22 @@ import signal
 import threading
 import time
 
-from common import checkpoints, command_line, hooks, runs
+from common import checkpoints, command_line, hooks, runs, testing
 from common.command_line import UserError
-from mnist import backward, test
-from mnist.forward import NETWORKS
+from mnist import backward
+from mnist.forward import NETWORKS, forward
 
+import conftest
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
-from conftest import CPU
+from conftest import CPU, variables
 
 TINY = {name: dataclasses.replace(recipe, batch_size=8, save_steps=4) for name, recipe in backward.RECIPES.items()}
 
 
 def train(folder, data, steps, network="fully_connected", seed=1, **changes):
-    """Trains on tiny data to a global step, in a new graph; the last checkpoint's variables by name."""
-    recipe = dataclasses.replace(TINY[network], **changes)
-    with tf.Graph().as_default():
-        backward.backward(network, data, recipe, steps, seed, folder, folder / "logs", CPU)
-    return variables(checkpoints.latest(folder))
-
-
-def variables(path):
-    reader = tf.train.NewCheckpointReader(path)
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    """Trains an MNIST network on tiny data to a global step; the last checkpoint's variables by name."""
+    return conftest.train(backward, folder, data, dataclasses.replace(TINY[network], **changes), steps, network, seed)
 
 
 def scalars(log_dir, tag):
@@ -80,7 +72,9 @@ def test_learning_rate_at_chosen_steps(tiny, tmp_path):
 
 
 def test_loss_is_cross_entropy_plus_every_l2_term(tiny, tmp_path, graph):
-    backward.backward("fully_connected", tiny, TINY["fully_connected"], 1, 1, tmp_path, tmp_path / "logs", CPU)
+    recipe = TINY["fully_connected"]
+    run = conftest.record("fully_connected", tiny, recipe, steps=1)
+    backward.backward(run, recipe, tiny, tmp_path, tmp_path / "logs", CPU)
     names = ("total", "cross_entropy", "l2")
     total, cross_entropy, l2 = (scalars(tmp_path / "logs", f"loss/{name}")[1] for name in names)
     assert total == pytest.approx(cross_entropy + l2, rel=1e-6)
@@ -242,9 +236,9 @@ def test_overrides_are_typed():
 
 
 def evaluated(folder, split, paths, raw=False, skip=True):
-    """Runs mnist.test.test: {step: evaluation}."""
+    """Runs testing.test: {step: evaluation}."""
     run = RECORD | {"network": "fully_connected", "recipe": {"moving_average_decay": 0.99}}
-    return dict(test.test(run, split, paths, CPU, raw, skip))
+    return dict(testing.test(forward, run, split, paths, CPU, raw, skip_unreadable=skip))
 
 
 def test_tester_restores_averages_and_counts_each_image_once(tiny, tmp_path):

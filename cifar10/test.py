@@ -1,0 +1,28 @@
+"""Tests the checkpoints of cifar10/backward.py as they come in, on the 10,000 images that training never saw.
+
+    python cifar10/test.py           # beside the trainer, from another terminal; ends when the trainer has finished
+    python cifar10/test.py --once    # the newest checkpoint only
+    python cifar10/test.py --tta     # test-time augmentation: the mean of each image and its mirror image
+
+Tests the run that was started last, or the last one of a --network or --dataset.
+"""
+
+import sys
+from pathlib import Path
+
+if not __package__:  # run as a script: the path starts at the repository, not at cifar10/
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from cifar10.forward import NETWORKS, forward
+from common import command_line, datasets, testing
+
+
+def main():
+    parser = testing.parser(__doc__, NETWORKS, datasets.CIFAR10)
+    parser.add_argument("--tta", action="store_true", help="average each image's logits with its mirror image's")
+    args = parser.parse_args()
+    testing.run("cifar10", args, forward, NETWORKS, datasets.CIFAR10, args.tta)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,91 @@
+"""What the testers share: the network with its averaged weights, and following the checkpoints of a run."""
+
+import sys
+from pathlib import Path
+
+from common import batches, checkpoints, command_line, device, evaluation, runs
+
+import tensorflow.compat.v1 as tf
+
+
+def parser(description, networks, family):
+    """The command line of a tester. networks: their names. family: of data sets."""
+    result = command_line.parser(description, list(networks), list(family))
+    command_line.add_data_dir(result)
+    result.add_argument("--checkpoint", metavar="PATH", type=Path, help="only this one, as FOLDER/model.ckpt-200")
+    result.add_argument("--once", action="store_true", help="only the newest checkpoint")
+    result.add_argument(
+        "--interval", metavar="S", type=command_line.positive(float), default=2.0,
+        help="seconds between looks for a new checkpoint (default: %(default)s)",
+    )
+    result.add_argument("--split", choices=["test", "validation"], default="test", help="default: %(default)s")
+    result.add_argument(
+        "--on", metavar="NAME", choices=list(family), help="test on images of another data set than trained on"
+    )
+    result.add_argument("--raw", action="store_true", help="the weights themselves, not their moving averages")
+    return result
+
+
+def test(forward, run, split, paths, device_name, raw=False, tta=False, skip_unreadable=False):
+    """Evaluates a network on a split, with the weights of one checkpoint after the other.
+
+    forward: the task's. run: the record in run.json. split: datasets.Split. paths: iterable of checkpoints.
+    raw: the weights themselves, not their moving averages. tta: test-time augmentation, the mean of the logits of an
+    image and its mirror image. skip_unreadable: tell of a checkpoint that is gone or not whole, and go on, instead of
+    raising checkpoints.Unreadable. Yields (global step, evaluation.Evaluation) for each.
+    """
+    with tf.Graph().as_default(), tf.device(device_name):
+        data = batches.on_device(split, "data")
+        evaluate = evaluation.evaluator(data, lambda images: evaluation.logits(forward, run, images, tta))
+        global_step = tf.train.get_or_create_global_step()
+        variables = {v.op.name: v for v in tf.global_variables()} if raw else checkpoints.averages(run)
+        saver = tf.train.Saver(variables)
+
+        with tf.Session(config=device.session_config(device_name)) as session:
+            session.run(tf.local_variables_initializer(), data.feed)
+            for path in paths:
+                try:
+                    checkpoints.restore(session, saver, variables, path)
+                except checkpoints.Unreadable as error:
+                    if not skip_unreadable:
+                        raise
+                    print(f"{error}; left out", file=sys.stderr)
+                else:
+                    yield session.run(global_step), evaluate(session)
+
+
+def run(task, args, forward, networks, family, tta=False):
+    """Tests what the flags ask for; prints each accuracy as it comes in, at the end that of each class, and logs them.
+
+    task: its name. forward, networks: from its forward.py. family: of data sets. tta: as for test().
+    """
+    device_name = device.resolve(args.device)
+    if args.checkpoint:
+        paths = [checkpoints.named(args.checkpoint)]
+        directory = paths[0].parent
+    else:
+        directory = checkpoints.folder_with_one(
+            args.checkpoint_dir, task, args.network, args.dataset, wait=not args.once
+        )
+        paths = [checkpoints.latest(directory)] if args.once else checkpoints.follow(directory, args.interval)
+    record = runs.read(directory, networks)
+    data = family[args.on or record["dataset"]](args.data_dir)
+    split = getattr(data, args.split)
+
+    title = f"{record['network']} trained on {record['dataset_title']}"
+    print(f"{title}: {len(split.labels):,} {args.split} images of {data.title}", flush=True)
+    how = [*(["raw"] if args.raw else []), *(["tta"] if tta else [])]
+    measured = ", ".join(["raw weights" if args.raw else "EMA", *(["TTA"] if tta else []), data.title])
+    name = "-".join([args.split, *how, *([args.on] if args.on else [])])
+    log_dir = runs.folder(args.log_dir, task, record["network"], record["dataset"]) / name
+    log_dir.mkdir(parents=True, exist_ok=True)
+    log = evaluation.Log(log_dir, split.images, args.split, data.class_names)
+    following = not (args.once or args.checkpoint)
+    result = None
+    for step, result in test(forward, record, split, paths, device_name, args.raw, tta, skip_unreadable=following):
+        print(f"step {step}  {args.split} accuracy {result.accuracy:.4f} ({measured})", flush=True)
+        log.write(step, result)
+    if result:
+        each = zip(data.class_names, result.class_accuracies(), strict=True)
+        print("by class  " + "  ".join(f"{name} {accuracy:.3f}" for name, accuracy in each))
+    print(f"log  {command_line.shown(log_dir)}")
