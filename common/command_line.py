@@ -108,7 +108,7 @@ def override(recipe, settings):
         except ValueError:
             raise UserError(f"--set {setting}: {key} is of type {types[key].__name__}, {text!r} is not") from None
         least = 1 if types[key] is int else 0
-        if not least <= changes[key] < float("inf"):
+        if types[key] is not str and not least <= changes[key] < float("inf"):
             raise UserError(f"--set {setting}: {key} must be at least {least}, and finite")
     try:
         return dataclasses.replace(recipe, **changes)

@@ -1,9 +1,13 @@
 """The scripts as programs: from another working directory, beside each other, interrupted, killed, and misused."""
 
+import dataclasses
 import json
 import signal
 
-from common import datasets, mnist_files, pictures, runs
+from cifar10 import app as cifar10_app
+from cifar10 import backward as cifar10_backward
+from cifar10.forward import forward as cifar10_forward
+from common import datasets, mnist_files, pictures, runs, testing
 from mnist import app, backward, test
 
 import conftest
@@ -29,26 +33,47 @@ def draw_seven(path, mode="RGB", paper="white", ink="black"):
     return path
 
 
-def test_train_test_and_app_end_to_end(program, tmp_path):
-    trainer = program("mnist/backward.py", *GENERATED, "--steps", 600, "--set", "save_steps=150")
-    tester = program("mnist/test.py", *GENERATED, "--interval", 0.5)
+def draw_dots(path):
+    image = Image.new("RGB", (400, 300), (40, 90, 200))
+    for x in range(20, 400, 90):
+        for y in range(15, 300, 90):
+            ImageDraw.Draw(image).ellipse([x, y, x + 45, y + 45], fill=(250, 220, 60))
+    image.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("task", "network", "recipe", "steps", "least", "draw", "answer"),
+    [  # measured: 0.97; 0.87
+        ("mnist", "fully_connected", ["save_steps=150"], 600, 0.9, draw_seven, "7"),
+        ("cifar10", "airbench_slim", ["save_steps=30", "batch_size=64"], 60, 0.6, draw_dots, "dots"),
+    ],
+)
+def test_train_test_and_app_end_to_end(program, tmp_path, task, network, recipe, steps, least, draw, answer):
+    flags = ("--network", network, "--dataset", "generated")
+    train = (f"{task}/backward.py", *flags, "--steps", steps, "--set", *recipe)
+    trainer = program(*train)
+    tester = program(f"{task}/test.py", *flags, "--interval", 0.5)
     out, _ = finish(trainer)
-    assert "generated digits" in out and "step 600/600" in out
+    assert "on generated " in out and f"step {steps}/{steps}" in out
     tested, _ = finish(tester)
+    assert "5,000 test images of generated " in tested
     lines = [line for line in tested.splitlines() if line.startswith("step ")]
     assert len(set(lines)) == len(lines) >= 1
-    assert lines[-1].startswith("step 600  test accuracy 0.") and "generated digits" in lines[-1]
-    assert float(lines[-1].split()[4]) > 0.9  # measured: 0.97
+    assert lines[-1].startswith(f"step {steps}  test accuracy 0.") and "(EMA, generated " in lines[-1]
+    assert float(lines[-1].split()[4]) > least
+    by_class = tested.split("by class  ")[1].splitlines()[0].split("  ")
+    assert len(by_class) == 10 and all(0 <= float(one.split()[-1]) <= 1 for one in by_class)
 
-    logs = tmp_path / "logs" / "mnist" / "fully_connected-generated"
+    logs = tmp_path / "logs" / task / f"{network}-generated"
     assert Image.open(logs / "train" / "curves.png").width > 1000
     assert list((logs / "test").glob("events*"))
-    out, _ = finish(program("mnist/app.py", *GENERATED, draw_seven(tmp_path / "seven.png")))
-    assert f"{tmp_path / 'seven.png'}  7  (7 " in out
-    assert Image.open(logs / "app" / "seven.png").width > 1000
+    out, _ = finish(program(f"{task}/app.py", *flags, draw(tmp_path / "picture.png")))
+    assert f"{tmp_path / 'picture.png'}  {answer}  ({answer} " in out
+    assert Image.open(logs / "app" / "picture.png").width > 1000
 
-    again, _ = finish(program("mnist/backward.py", *GENERATED, "--steps", 600, "--set", "save_steps=150"))
-    assert "at step 600 already" in again
+    again, _ = finish(program(*train))
+    assert f"at step {steps} already" in again
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -190,6 +215,38 @@ def test_tester_flags(call, trained, tmp_path, real_mnist, monkeypatch):
     assert "5,000 validation images" in validation[1] and "validation accuracy" in validation[1]
     logs = tmp_path / "logs/mnist/fully_connected"
     assert {p.name for p in logs.iterdir()} >= {"test", "test-raw", "validation"}
+
+
+@pytest.mark.parametrize("size", [(400, 300), (300, 400), (17, 33), (1, 5), (32, 32)])
+def test_views_of_a_photo_are_the_whole_and_squares_along_it(size):
+    width, height = size
+    ramp = np.linspace(0, 255, max(size)).astype(np.uint8)  # along the longer side
+    grey = np.broadcast_to(ramp if width >= height else ramp[:, None], (height, width))
+    views = cifar10_app.network_input(Image.fromarray(np.stack([grey] * 3, axis=-1)), None)
+    assert views.shape == (4, 32, 32, 3) and views.dtype == np.uint8
+    whole, first, middle, last = views.mean(axis=(1, 2, 3))
+    assert whole == pytest.approx(127, abs=4) and middle == pytest.approx(127, abs=4)
+    assert first == pytest.approx(255 - last, abs=4)
+    share = min(size) / max(size)
+    assert last - first == pytest.approx(255 * (1 - share), abs=8)
+
+
+def test_tta_is_the_mean_of_the_logits_of_image_and_mirror_image(tiny_shapes, tmp_path):
+    recipe = dataclasses.replace(cifar10_backward.RECIPES["airbench_slim"], batch_size=8)
+    conftest.train(cifar10_backward, tmp_path, tiny_shapes, recipe, 2, "airbench_slim")
+    run = conftest.record("airbench_slim", tiny_shapes, recipe, steps=2)
+    split = tiny_shapes.test
+    mirrored = datasets.Split(split.images[:, :, ::-1], split.labels)
+    probabilities = {}
+    for name, images, tta in (("plain", split, False), ("mirrored", mirrored, False), ("tta", split, True)):
+        paths = [tmp_path / "model.ckpt-2"]
+        [(step, result)] = testing.test(cifar10_forward, run, images, paths, conftest.CPU, tta=tta)
+        assert step == 2
+        probabilities[name] = result.probabilities
+    product = np.sqrt(probabilities["plain"] * probabilities["mirrored"])  # logits add, probabilities multiply
+    expected = product / product.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probabilities["tta"], expected, atol=1e-5)
+    assert np.abs(probabilities["plain"] - probabilities["mirrored"]).max() > 1e-4
 
 
 @pytest.mark.parametrize(("paper", "ink"), [("white", "black"), ("black", "white"), ((250, 240, 210), (20, 30, 120))])

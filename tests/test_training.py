@@ -8,7 +8,9 @@ import signal
 import threading
 import time
 
-from common import checkpoints, command_line, hooks, runs, testing
+import cifar10.backward
+import cifar10.forward
+from common import checkpoints, command_line, hooks, runs, testing, training
 from common.command_line import UserError
 from mnist import backward
 from mnist.forward import NETWORKS, forward
@@ -16,6 +18,7 @@ from mnist.forward import NETWORKS, forward
 import conftest
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 from conftest import CPU, variables
 
 TINY = {name: dataclasses.replace(recipe, batch_size=8, save_steps=4) for name, recipe in backward.RECIPES.items()}
@@ -84,17 +87,63 @@ def test_loss_is_cross_entropy_plus_every_l2_term(tiny, tmp_path, graph):
     assert len(graph.get_collection("losses")) == 2  # validation adds none
 
 
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_resumed_run_ends_in_the_same_checkpoint(tiny, tmp_path, network):
     """Batches, augmentation, dropout, momentum, batch-norm statistics and EMA: bit for bit."""
     train(tmp_path / "whole", tiny, 10, network)
     for steps in (7, 10):
         train(tmp_path / "parts", tiny, steps, network)
-    digests = {
-        hashlib.sha256((tmp_path / run / "model.ckpt-10.data-00000-of-00001").read_bytes()).hexdigest()
-        for run in ("whole", "parts")
-    }
-    assert len(digests) == 1
+    assert len({digest(tmp_path / run / "model.ckpt-10.data-00000-of-00001") for run in ("whole", "parts")}) == 1
+
+
+def test_resumed_cifar10_run_ends_in_the_same_checkpoint(tiny_shapes, tmp_path):
+    """Crops, mirror images, cutout, label smoothing and the whitening layer, which stays as it was."""
+    recipe = dataclasses.replace(cifar10.backward.RECIPES["airbench_slim"], batch_size=8, cutout=8)
+    ends = []
+    for run, parts in (("whole", [6]), ("parts", [4, 6])):
+        for steps in parts:
+            ends.append(conftest.train(cifar10.backward, tmp_path / run, tiny_shapes, recipe, steps, "airbench_slim"))
+    assert len({digest(tmp_path / run / "model.ckpt-6.data-00000-of-00001") for run in ("whole", "parts")}) == 1
+    mean, std = np.float32(120), np.float32(60)  # conftest.record
+    expected = cifar10.forward.whitening_kernels((tiny_shapes.train.images - mean) / std)
+    np.testing.assert_allclose(ends[0]["whiten/weights"], expected, rtol=1e-4, atol=1e-5)
+    assert "whiten/weights/ExponentialMovingAverage" not in ends[0]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "triangular"])
+def test_schedules_fall_to_zero_at_the_last_step(schedule):
+    recipe = dataclasses.replace(TINY["convnet"], learning_rate=2.0, warmup_steps=10, schedule=schedule)
+    step = tf.placeholder(tf.int64, [])
+    rate = training.learning_rate(recipe, step, steps=1000, epoch=100)
+    with tf.Session() as session:
+        first, fifth, quarter, half, last = (session.run(rate, {step: i}) for i in (0, 4, 250, 500, 1000))
+    assert (half, last) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-6))
+    assert first == pytest.approx(0.2) and fifth == pytest.approx(1.0, rel=0.01)  # the warm-up
+    assert quarter == pytest.approx(1 + np.cos(np.pi / 4) if schedule == "cosine" else 1.5)
+
+
+def test_smoothed_labels_are_the_targets_of_the_cross_entropy(tiny_shapes, tmp_path):
+    recipe = dataclasses.replace(cifar10.backward.RECIPES["airbench_slim"], batch_size=8, learning_rate=0.0)
+    plain, smooth = (
+        conftest.train(
+            cifar10.backward, tmp_path / str(share), tiny_shapes,
+            dataclasses.replace(recipe, label_smoothing=share), 1, "airbench_slim",
+        ) and scalars(tmp_path / str(share) / "logs", "loss/cross_entropy")[1]
+        for share in (0.0, 1.0)
+    )  # fmt: skip
+    assert smooth != pytest.approx(plain, rel=1e-3)
+    assert smooth >= np.log(10) - 1e-4  # against the uniform distribution no prediction does better
+
+
+def test_mean_and_std_are_those_of_all_pixels(tiny_shapes):
+    images = tiny_shapes.train.images
+    mean, std = cifar10.backward.mean_and_std(images)
+    np.testing.assert_allclose(mean, images.mean(axis=(0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(std, images.std(axis=(0, 1, 2)), rtol=1e-9)
 
 
 def test_seed_changes_the_run(tiny, tmp_path):
@@ -228,6 +277,7 @@ def test_overrides_are_typed():
         ("batch_size=0", "batch_size must be at least 1"),
         ("learning_rate=-1", "learning_rate must be at least 0"),
         ("moving_average_decay=2", "moving_average_decay must be below 1"),
+        ("schedule=linear", "no schedule 'linear'; there are exponential, cosine, triangular"),
         ("learning_rate=nan", "learning_rate must be at least 0, and finite"),
         ("batch_size", "KEY=VALUE"),
     ]:

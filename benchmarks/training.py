@@ -1,0 +1,153 @@
+"""Measures what the README says of training: accuracy, time to accuracy, start-up and memory.
+
+    python benchmarks/training.py mnist                          # the networks by their recipes, three seeds each
+    python benchmarks/training.py cifar10 --networks airbench --seeds 1
+    python benchmarks/training.py cifar10 --pictures FOLDER      # also photos in FOLDER/<class>/, by the app's views
+
+Each run is TASK/backward.py in a temporary folder, with its own recipe but other checkpoints, each with a validation:
+that costs time, which is counted. The checkpoints are linked away as they come and tested afterwards, so that testing
+takes no time from training. Training seconds count from the end of the first step to the last checkpoint.
+
+Prints a line per run, and a table with the mean and the spread.
+"""
+
+import argparse
+import importlib
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)
+
+from common import answers, checkpoints, datasets, device, pictures, runs, testing
+
+import numpy as np
+
+FAMILIES = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}
+TARGET = {"mnist": 0.992, "cifar10": 0.826}  # of the time to accuracy
+SAVE_STEPS = {"convnet": 50, "lenet5": 250, "fully_connected": 500}  # others by their recipe
+CPU = device.resolve("cpu")
+
+
+def train(task, network, seed, data_dir, folder):
+    """One run in `folder`: its start as time.time(), its peak memory in GiB, and its checkpoints, all kept."""
+    command = [sys.executable, ROOT / task / "backward.py", "--network", network, "--dataset", task]
+    command += ["--seed", str(seed), "--data-dir", data_dir, "--device", "cpu"]
+    command += ["--checkpoint-dir", folder / "checkpoints", "--log-dir", folder / "logs"]
+    if network in SAVE_STEPS:
+        command += ["--set", f"save_steps={SAVE_STEPS[network]}"]
+    kept = folder / "kept"
+    kept.mkdir()
+    started = time.time()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    ended = 0
+    while not ended:
+        time.sleep(0.2)
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+        for index in (folder / "checkpoints" / task / network).glob("*.index"):
+            if not (kept / index.name).exists():
+                data = index.with_suffix(".data-00000-of-00001")
+                os.link(data, kept / data.name)
+                os.link(index, kept / index.name)
+    if status:
+        sys.exit(f"error: {' '.join(map(str, command))} failed")
+    return started, usage.ru_maxrss / 2**20
+
+
+def first_step(log_dir):
+    """When the first step had ended, by the log, as time.time()."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    return EventAccumulator(str(log_dir)).Reload().Scalars("loss/total")[0].wall_time
+
+
+def measure(task, network, seed, data, data_dir, photos, import_seconds):
+    """One run, all that is measured of it: {what: number}."""
+    forward = importlib.import_module(f"{task}.forward").forward
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        started, memory = train(task, network, seed, data_dir, folder)
+        begun = first_step(folder / "logs" / task / network / "train")
+        paths = sorted((p.with_suffix("") for p in (folder / "kept").glob("*.index")), key=checkpoints.step)
+        seconds = {checkpoints.step(p): Path(f"{p}.index").stat().st_mtime - begun for p in paths}
+        run = runs.read(folder / "checkpoints" / task / network)
+        accuracies = {step: r.accuracy for step, r in testing.test(forward, run, data.test, paths, CPU)}
+        last = max(accuracies)
+        target = TARGET[task]
+        result = {
+            "test accuracy (EMA) %": 100 * accuracies[last],
+            "training s": seconds[last],
+            f"s to {target:.1%}": next((seconds[s] for s, a in accuracies.items() if a >= target), None),
+            "start to first step, above import s": begun - started - import_seconds,
+            "peak memory GiB": memory,
+        }
+        if task == "cifar10":
+            [(_, mirrored)] = testing.test(forward, run, data.test, paths[-1:], CPU, tta=True)
+            result["test accuracy (EMA, TTA) %"] = 100 * mirrored.accuracy
+        if photos:
+            result["photos right %"] = 100 * photo_accuracy(task, forward, run, photos, paths[-1])
+    shown = ", ".join(f"{name} {'never' if value is None else f'{value:.2f}'}" for name, value in result.items())
+    print(f"{network} seed {seed}: {last} steps, {shown}", flush=True)
+    for step in accuracies:
+        print(f"  step {step}  {seconds[step]:.0f} s  {accuracies[step]:.4f}")
+    return result
+
+
+def photo_accuracy(task, forward, run, folder, checkpoint):
+    """The share of the pictures in folder/<class>/ that the app gets right, 0 to 1."""
+    app = importlib.import_module(f"{task}.app")
+    paths = sorted(p for p in folder.glob("*/*") if p.parent.name in run["class_names"])
+    views = np.stack([app.network_input(pictures.read(path), path) for path in paths])
+    answers_found = answers.classify(forward, run, views, checkpoint, CPU, tta=task == "cifar10").argmax(axis=1)
+    return np.mean([run["class_names"][a] == path.parent.name for a, path in zip(answers_found, paths, strict=True)])
+
+
+def import_time():
+    """Seconds of `import tensorflow` in a new process, the median of five."""
+    times = []
+    for _ in range(5):
+        before = time.time()
+        subprocess.run([sys.executable, "-c", "import tensorflow"], check=True, stderr=subprocess.DEVNULL)
+        times.append(time.time() - before)
+    return statistics.median(times)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=list(FAMILIES))
+    parser.add_argument("--networks", nargs="+", help="default: all")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each network (default: 3)")
+    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("DATA_DIR", ROOT / "data")))
+    parser.add_argument("--pictures", type=Path, help="a folder of pictures in subfolders named like the classes")
+    args = parser.parse_args()
+    data = FAMILIES[args.task][args.task](args.data_dir)
+    networks = args.networks or list(importlib.import_module(f"{args.task}.forward").NETWORKS)
+    import_seconds = import_time()
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}; {data.title}")
+    print(f"import tensorflow: {import_seconds:.2f} s", flush=True)
+    results = {
+        network: [
+            measure(args.task, network, seed, data, args.data_dir, args.pictures, import_seconds)
+            for seed in range(1, args.seeds + 1)
+        ]
+        for network in networks
+    }
+    print("\nmean (lowest to highest) of", args.seeds, "runs")
+    for network, rows in results.items():
+        print(network)
+        for name in rows[0]:
+            values = [row[name] for row in rows]
+            if None in values:
+                print(f"  {name:38} not reached in {values.count(None)} of {len(values)}")
+            else:
+                print(f"  {name:38} {statistics.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})")
+
+
+if __name__ == "__main__":
+    main()

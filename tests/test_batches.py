@@ -1,0 +1,205 @@
+"""Batches in the graph: which examples a step takes, and how they are augmented."""
+
+from common import batches, datasets
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+
+def run_with(data, *fetches, feed=None):
+    with tf.Session() as session:
+        session.run([tf.local_variables_initializer(), tf.global_variables_initializer()], data.feed if data else None)
+        return session.run(fetches, feed)
+
+
+def numbered(n):
+    """A split whose image i is filled with i, with label i % 10."""
+    images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 4, 4, 1))
+    return datasets.Split(images.copy(), (np.arange(n) % 10).astype(np.uint8))
+
+
+def order(n, batch_size, steps, seed):
+    """The numbers of the images in the batches of some steps."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        data = batches.on_device(numbered(n), "data")
+        step = tf.placeholder(tf.int64, [])
+        images, labels = batches.shuffled(data, step, batch_size, seed)
+        session.run(tf.local_variables_initializer(), data.feed)
+        runs = [session.run([images, labels], {step: i}) for i in steps]
+    for i, label in runs:
+        np.testing.assert_array_equal(i[:, 0, 0, 0] % 10, label)
+    return [i[:, 0, 0, 0].astype(int).tolist() for i, _ in runs]
+
+
+def test_each_epoch_is_a_new_permutation_and_batches_straddle_epochs():
+    stream = sum(order(n=25, batch_size=10, steps=range(10), seed=7), [])
+    epochs = [stream[i : i + 25] for i in range(0, 100, 25)]
+    assert all(sorted(epoch) == list(range(25)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+
+
+def test_batch_depends_on_seed_and_step_alone():
+    first = order(25, 10, range(6), seed=7)
+    assert order(25, 10, [5, 3], seed=7) == [first[5], first[3]]
+    assert order(25, 10, [5, 3], seed=8) != [first[5], first[3]]
+
+
+def test_in_order_gives_every_example_once():
+    data = batches.on_device(numbered(25), "data")
+    start = tf.placeholder(tf.int64, [])
+    _, labels = batches.in_order(data, start, 10)
+    with tf.Session() as session:
+        session.run(tf.local_variables_initializer(), data.feed)
+        sizes = [len(session.run(labels, {start: i})) for i in range(0, 25, 10)]
+    assert sizes == [10, 10, 5]
+
+
+def test_training_images_stay_out_of_graph_and_checkpoint(graph):
+    batches.on_device(datasets.Split(np.zeros([1000, 28, 28, 1], np.uint8), np.zeros(1000, np.uint8)), "data")
+    assert graph.as_graph_def().ByteSize() < 20_000
+    assert tf.global_variables() == []
+
+
+def affine(images, step=0, seed=1, degrees=0, scale=0, shear=0, shift=0):
+    out = batches.random_affine(tf.constant(images), tf.constant(step, tf.int64), seed, degrees, scale, shear, shift)
+    return run_with(None, out)[0]
+
+
+def test_random_affine_of_no_extent_changes_nothing():
+    images = np.random.default_rng(0).uniform(0, 255, [3, 28, 28, 1]).astype(np.float32)
+    np.testing.assert_allclose(affine(images), images, atol=1e-2)
+
+
+def upright_bar():
+    """300 images of an upright bar, 4 pixels wide and 16 high."""
+    images = np.zeros([300, 28, 28, 1], np.float32)
+    images[:, 6:22, 12:16] = 100
+    return images
+
+
+def moments(images):
+    """Second central moments of each image: along x, along y, mixed (positive: from top left to bottom right)."""
+    mass = images[..., 0] / images.sum(axis=(1, 2, 3))[:, None, None]
+    line = np.arange(28)
+    x, y = ((mass.sum(axis=axis) * line).sum(axis=1) for axis in (1, 2))
+    dx, dy = line - x[:, None], line - y[:, None]
+    return tuple(np.einsum(f"nyx,{a},{b}->n", mass, p, q) for a, b, p, q in
+                 (("nx", "nx", dx, dx), ("ny", "ny", dy, dy), ("nx", "ny", dx, dy)))  # fmt: skip
+
+
+def test_random_affine_turns():
+    xx, yy, xy = moments(affine(upright_bar(), degrees=20))
+    angles = np.degrees(np.arctan2(2 * xy, yy - xx) / 2)
+    assert 18 < np.abs(angles).max() < 20.5 and abs(angles.mean()) < 3 and angles.std() > 8
+
+
+def test_random_affine_slants_rows_and_keeps_heights():
+    _, yy, xy = moments(affine(upright_bar(), shear=0.4))
+    slants = xy / yy  # pixels per row
+    assert 0.36 < np.abs(slants).max() < 0.41 and slants.std() > 0.15
+    np.testing.assert_allclose(yy, moments(upright_bar())[1], rtol=0.02)
+
+
+def test_random_affine_stretches_each_axis_on_its_own():
+    before, after = moments(upright_bar()), moments(affine(upright_bar(), scale=0.25))
+    height, width = np.sqrt(after[1] / before[1]), np.sqrt(after[0] / before[0])
+    assert 1.2 < height.max() < 1.27 and 1 / 1.27 < height.min() < 1 / 1.2
+    assert width.std() > 0.08 and abs(np.corrcoef(height, width)[0, 1]) < 0.3
+
+
+def test_random_affine_is_keyed_and_bounded():
+    images = np.zeros([200, 28, 28, 1], np.float32)
+    images[:, 13:15, 13:15] = 100
+    moved = affine(images, shift=2.0)
+    np.testing.assert_array_equal(moved, affine(images, shift=2.0))
+    assert (moved != affine(images, shift=2.0, step=1)).any() and (moved != affine(images, shift=2.0, seed=2)).any()
+    centres = (moved[..., 0].sum(axis=1) @ np.arange(28)) / moved.sum(axis=(1, 2, 3))
+    assert np.abs(centres - 13.5).max() <= 2.01 and np.abs(centres - 13.5).max() > 1.5
+
+
+def numbered_pixels(n, size=8):
+    """n images of size × size pixels, three channels, no two pixels of an image alike."""
+    image = np.arange(size * size * 3, dtype=np.float32).reshape(size, size, 3)
+    return np.stack([image + 1000 * i for i in range(n)])
+
+
+STEP = 3
+
+
+def augmented(function, images, *args, step=STEP, seed=1, **kwargs):
+    out = function(tf.constant(images), tf.constant(step, tf.int64), seed, *args, **kwargs)
+    return run_with(None, out)[0]
+
+
+def test_random_crop_is_a_crop_of_the_reflected_image():
+    images = numbered_pixels(300)
+    cropped = augmented(batches.random_crop, images, padding=2)
+    padded = np.pad(images, [(0, 0), (2, 2), (2, 2), (0, 0)], "reflect")
+    places = [
+        [(y, x) for y in range(5) for x in range(5) if np.array_equal(padded[i, y : y + 8, x : x + 8], cropped[i])]
+        for i in range(300)
+    ]
+    assert all(len(place) == 1 for place in places)
+    assert len({place[0] for place in places}) == 25  # each of the moves comes
+
+
+def test_random_mirror_swaps_columns_of_about_half():
+    images = numbered_pixels(400)
+    mirrored = augmented(batches.random_mirror, images)
+    swapped = np.array([np.array_equal(a, b[:, ::-1]) for a, b in zip(mirrored, images, strict=True)])
+    same = np.array([np.array_equal(a, b) for a, b in zip(mirrored, images, strict=True)])
+    assert (swapped ^ same).all() and 150 < swapped.sum() < 250
+
+
+@pytest.mark.parametrize("size", [3, 4])
+def test_cutout_paints_one_square_anywhere(size):
+    images = numbered_pixels(500) + 10
+    fill = [1.0, 2.0, 3.0]
+    cut = augmented(batches.cutout, images, size, fill)
+    painted = (cut != images).all(axis=-1)
+    assert (cut[painted] == fill).all() and (cut[~painted] == images[~painted]).all()
+    for mask in painted:
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        assert mask.sum() == len(rows) * len(columns) > 0  # a rectangle: the square, as far as it is in the image
+        for line in (rows, columns):
+            assert len(line) == size or (len(line) < size and (line[0] == 0 or line[-1] == 7))
+    assert painted.any(axis=0).all()  # corners too
+    assert painted.sum(axis=(1, 2)).max() == size**2
+
+
+@pytest.mark.parametrize(
+    ("function", "args"),
+    [(batches.random_crop, [2]), (batches.random_mirror, []), (batches.cutout, [4, [0.0, 0.0, 0.0]])],
+    ids=["crop", "mirror", "cutout"],
+)
+def test_augmentation_depends_on_seed_and_step_alone(function, args):
+    images = numbered_pixels(50) + 1
+    first = augmented(function, images, *args)
+    np.testing.assert_array_equal(first, augmented(function, images, *args))
+    assert (first != augmented(function, images, *args, step=STEP + 1)).any()
+    assert (first != augmented(function, images, *args, seed=2)).any()
+
+
+@pytest.mark.parametrize(("function", "args"), [(batches.random_crop, [0]), (batches.cutout, [0, [0.0] * 3])])
+def test_augmentation_of_no_extent_changes_nothing(function, args):
+    images = numbered_pixels(3)
+    np.testing.assert_array_equal(augmented(function, images, *args), images)
+
+
+def test_augmented_images_keep_their_labels():
+    """Image i is filled with i, which no crop and no mirror changes, and its label is i modulo 10."""
+    data = batches.on_device(numbered(25), "data")
+    step = tf.constant(STEP, tf.int64)
+    images, labels = batches.shuffled(data, step, 20, seed=1)
+    images = batches.random_mirror(batches.random_crop(images, step, 1, padding=2), step, 1)
+    found, expected = run_with(data, images, labels)
+    np.testing.assert_array_equal(found % 10, np.broadcast_to(expected[:, None, None, None], found.shape))
+    assert len(set(expected)) > 5
+
+
+def test_standardize_by_channel():
+    images = numbered_pixels(2)
+    mean, std = [10.0, 20.0, 30.0], [1.0, 2.0, 4.0]
+    found = run_with(None, batches.standardize(tf.constant(images), mean, std))[0]
+    np.testing.assert_allclose(found, (images - mean) / std, rtol=1e-6)

@@ -1,0 +1,204 @@
+"""Layers and networks: gradients, L2 terms, batch normalisation, dropout, variables."""
+
+import re
+
+import cifar10.forward
+import mnist.forward
+from common import layers
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+NETWORKS = [
+    pytest.param(task, name, id=f"{task.__name__.split('.')[0]}-{name}")
+    for task in (mnist.forward, cifar10.forward)
+    for name in task.NETWORKS
+]
+
+
+def images(task, batch=None):
+    return tf.placeholder(tf.float32, [batch, task.IMAGE_SIZE, task.IMAGE_SIZE, task.NUM_CHANNELS])
+
+
+def run(*fetches):
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        return session.run(fetches)
+
+
+@pytest.mark.parametrize(
+    ("size", "cin", "cout", "kernel"),
+    [
+        (28, 1, 16, 3), (28, 16, 16, 3), (14, 16, 32, 3), (14, 32, 32, 3), (7, 32, 64, 3), (7, 64, 64, 3),  # convnet
+        (28, 1, 32, 5), (14, 32, 64, 5),  # lenet5
+        (14, 8, 8, 2),  # an even size keeps the stock gradient
+    ],
+)
+def test_convolution_gradient_is_the_stock_one(size, cin, cout, kernel):
+    random = np.random.default_rng(0)
+    x = tf.constant(random.normal(size=[4, size, size, cin]), tf.float32)
+    dy = tf.constant(random.normal(size=[4, size, size, cout]), tf.float32)
+    y = layers.conv2d(x, cout, kernel, None, "conv", use_bias=False)
+    w = tf.trainable_variables()[0]
+    stock = tf.gradients(tf.nn.conv2d(x, w, strides=1, padding="SAME"), [x, w], dy)
+    for ours, theirs in zip(*run(tf.gradients(y, [x, w], dy), stock), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
+
+
+def test_convolution_gradient_on_gpu_is_the_stock_operation(graph):
+    with tf.device("/device:GPU:0"):
+        x = tf.placeholder(tf.float32, [None, 8, 8, 3])
+        y = layers.conv2d(x, 4, 3, None, "conv")
+    tf.gradients(y, x)
+    assert "Conv2DBackpropInput" in {op.type for op in graph.get_operations()}
+
+
+@pytest.mark.parametrize(("task", "name"), NETWORKS)
+def test_l2_terms_are_the_trained_weights_and_no_bias(task, name):
+    task.forward(images(task), True, 0.01, name)
+    fill = [v.assign(tf.fill(v.shape, 0.1 * (i + 1))) for i, v in enumerate(tf.trainable_variables())]
+    weights = [v for v in tf.trainable_variables() if v.op.name.endswith("weights")]
+    terms = tf.get_collection("losses")
+    assert len(terms) == len(weights) > 1
+    with tf.Session() as session:
+        session.run(fill)
+        expected = 0.5 * 0.01 * sum(np.square(w.astype(np.float64)).sum() for w in session.run(weights))
+        assert session.run(tf.add_n(terms)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("task", "name"), NETWORKS)
+def test_without_regularizer_there_is_no_term(task, name):
+    task.forward(images(task), True, None, name)
+    assert tf.get_collection("losses") == []
+
+
+GOLDEN = {
+    "fully_connected": """
+        hidden/weights 784 500
+        hidden/biases 500
+        logits/weights 500 10
+        logits/biases 10""",
+    "lenet5": """
+        conv1/weights 5 5 1 32
+        conv1/biases 32
+        conv2/weights 5 5 32 64
+        conv2/biases 64
+        hidden/weights 3136 512
+        hidden/biases 512
+        logits/weights 512 10
+        logits/biases 10""",
+    "convnet": "\n".join(
+        f"""
+        stage{stage}/conv{i}/weights 3 3 {cin if i == 1 else cout} {cout}
+        stage{stage}/norm{i}/scale {cout}
+        stage{stage}/norm{i}/offset {cout}
+        stage{stage}/norm{i}/moving_mean {cout}
+        stage{stage}/norm{i}/moving_variance {cout}"""
+        for stage, cin, cout in ((1, 1, 16), (2, 16, 32), (3, 32, 64))
+        for i in (1, 2)
+    )
+    + """
+        logits/weights 1024 10
+        logits/biases 10""",
+}
+
+
+@pytest.mark.parametrize(("task", "name"), NETWORKS)
+def test_variables_are_those_that_checkpoints_hold(task, name):
+    task.forward(images(task), True, 1e-4, name)
+    variables = [v for v in tf.global_variables() if v.op.name != "global_step"]
+    found = [" ".join([v.op.name, *map(str, v.shape.as_list())]) for v in variables]
+    assert found == [line.strip() for line in GOLDEN[name].strip().split("\n") if line.strip()]
+
+
+@pytest.mark.parametrize(("task", "name"), NETWORKS)
+def test_docstring_counts_the_parameters(task, name):
+    task.forward(images(task), True, None, name)
+    count = sum(v.shape.num_elements() for v in tf.trainable_variables())
+    assert re.search(rf"\b{name} {count:,}\b", task.__doc__)
+
+
+@pytest.mark.parametrize(("task", "name"), NETWORKS)
+def test_any_batch_size(task, name):
+    x = images(task)
+    logits = task.forward(x, False, None, name)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        for n in (1, 3):
+            assert session.run(logits, {x: np.zeros([n, *x.shape.as_list()[1:]])}).shape == (n, 10)
+
+
+@pytest.mark.parametrize(("task", "name"), [n for n in NETWORKS if n.values[0] is cifar10.forward])
+def test_batch_norm_of_a_network_uses_and_moves_its_statistics_in_training_only(task, name):
+    """The logits of an image depend on the others of its batch in training, and on nothing but it in testing."""
+    x = images(task, 4)
+    training = task.forward(x, True, None, name)
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    assert len(updates) == len(tf.moving_average_variables()) > 1
+    with tf.variable_scope("", reuse=True):
+        testing = task.forward(x, False, None, name)
+    assert tf.get_collection(tf.GraphKeys.UPDATE_OPS) == updates
+    batch = np.random.default_rng(0).normal(size=x.shape.as_list())
+    other = batch.copy()
+    other[1:] += 1
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        before = session.run(tf.moving_average_variables())
+        alone = [session.run(testing, {x: b})[0] for b in (batch, other)]
+        np.testing.assert_allclose(*alone, rtol=1e-5, atol=1e-6)
+        assert all((a == b).all() for a, b in zip(before, session.run(tf.moving_average_variables()), strict=True))
+        together = [session.run(training, {x: b})[0] for b in (batch, other)]
+        assert np.abs(together[0] - together[1]).max() > 1e-3
+        session.run(updates, {x: batch})
+        assert all((a != b).any() for a, b in zip(before, session.run(tf.moving_average_variables()), strict=True))
+
+
+def test_whitening_kernels_whiten_patches():
+    random = np.random.default_rng(0)
+    rough = random.normal(size=[200, 36, 36, 3])
+    smooth = sum(rough[:, y : y + 32, x : x + 32] for y in range(5) for x in range(5)) / 5  # neighbours are alike
+    smooth[..., 1] += smooth[..., 0]  # and so are channels
+    kernels = cifar10.forward.whitening_kernels(smooth.astype(np.float32))
+    assert kernels.shape == (2, 2, 3, 24) and kernels.dtype == np.float32
+    np.testing.assert_array_equal(kernels[..., 12:], -kernels[..., :12])
+    out = run(tf.nn.conv2d(tf.constant(smooth, tf.float32), kernels[..., :12], strides=1, padding="VALID"))[0]
+    covariance = out.reshape(-1, 12).T @ out.reshape(-1, 12) / (200 * 31 * 31)
+    np.testing.assert_allclose(covariance, np.eye(12), atol=0.03)
+
+
+def test_batch_norm_statistics_move_in_training_only():
+    x = tf.constant(np.random.default_rng(0).normal(3, 2, [8, 4, 4, 2]), tf.float32)
+    y = layers.batch_norm(x, True, "norm")
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    assert len(updates) == 2
+    mean, variance = tf.moving_average_variables()
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        out, _ = session.run([y, updates])
+        np.testing.assert_allclose(out.mean(axis=(0, 1, 2)), 0, atol=1e-5)
+        np.testing.assert_allclose(out.std(axis=(0, 1, 2)), 1, atol=1e-3)
+        values = session.run(x)
+        np.testing.assert_allclose(session.run(mean), 0.1 * values.mean(axis=(0, 1, 2)), rtol=1e-5)
+        unbiased = values.reshape(-1, 2).var(axis=0, ddof=1)
+        np.testing.assert_allclose(session.run(variance), 0.9 + 0.1 * unbiased, rtol=1e-5)
+    with tf.variable_scope("", reuse=True):
+        layers.batch_norm(x, False, "norm")
+    assert len(tf.get_collection(tf.GraphKeys.UPDATE_OPS)) == 2
+
+
+def test_dropout_is_keyed_by_step_and_off_in_testing():
+    step = tf.train.get_or_create_global_step()
+    tf.set_random_seed(1)
+    x = tf.ones([1000])
+    y, other_layer = layers.dropout(x, 0.5, True, "one"), layers.dropout(x, 0.5, True, "other")
+    assert layers.dropout(x, 0.5, False, "one") is x
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        first, other = session.run([y, other_layer])
+        again = session.run(y)
+        session.run(step.assign_add(1))
+        later = session.run(y)
+    np.testing.assert_array_equal(first, again)
+    assert (first != later).any() and (first != other).any()
+    assert set(first) == {0.0, 2.0} and 400 < (first == 0).sum() < 600
