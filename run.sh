@@ -8,7 +8,7 @@ usage() {
   cat <<'HELP'
 ./run.sh                    set up, train MNIST's default network with its tester beside it, classify a picture
 ./run.sh setup              only make .venv and install what the program needs
-./run.sh train TASK …       python TASK/backward.py …   (TASK is mnist; … are flags, --help lists them)
+./run.sh train TASK …       python TASK/backward.py …   (TASK is mnist or cifar10; … are flags, --help lists them)
 ./run.sh eval TASK …        python TASK/test.py …
 ./run.sh app TASK …         python TASK/app.py …        (… are pictures and flags)
 ./run.sh tensorboard …      TensorBoard on logs/

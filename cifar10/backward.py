@@ -1,7 +1,7 @@
 """Trains a CIFAR-10 network; run cifar10/test.py beside it to see the test accuracy come in."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 if not __package__:  # run as a script: the path starts at the repository, not at cifar10/
@@ -19,16 +19,19 @@ WHITENING_IMAGES = 5000  # as many as its statistics need
 @dataclass(frozen=True, kw_only=True)
 class Recipe(training.Recipe):
     label_smoothing: float  # share of the label that is spread over all classes
+    offset_scale: float  # of the learning rate for the offsets of batch normalisation
     padding: int = 2  # augmentation: largest move along each axis, pixels
     cutout: int  # side of the square that is painted over, pixels
 
 
 RECIPES = {
     "airbench_slim": Recipe(
-        batch_size=256, epochs=16.0, learning_rate=1.0, learning_rate_decay=0.75, warmup_steps=100,
-        regularizer=5e-4, label_smoothing=0.1, cutout=0, moving_average_decay=0.998, save_steps=200,
+        batch_size=256, epochs=10.0, learning_rate=1.0, learning_rate_decay=0.68, warmup_steps=100, regularizer=5e-4,
+        label_smoothing=0.2, offset_scale=16.0, cutout=8, moving_average_decay=0.998, save_steps=200,
     ),
 }
+RECIPES["airbench"] = RECIPES["airbench_slim"]
+RECIPES["airbench_wide"] = replace(RECIPES["airbench_slim"], epochs=15.0, learning_rate_decay=0.77, cutout=12)
 
 
 def backward(run, recipe, data, checkpoint_dir, log_dir, device_name):
@@ -74,7 +77,13 @@ def backward(run, recipe, data, checkpoint_dir, log_dir, device_name):
         # Train step, after the updates of the batch-norm statistics.
         optimizer = tf.train.MomentumOptimizer(learning_rate, recipe.momentum, use_nesterov=True)
         with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
-            train_step = optimizer.minimize(loss, global_step)
+            train_step = optimizer.apply_gradients(
+                [
+                    (recipe.offset_scale * gradient if variable.op.name.endswith("offset") else gradient, variable)
+                    for gradient, variable in optimizer.compute_gradients(loss)
+                ],
+                global_step,
+            )
 
         # EMA, of the statistics too: inside the control dependency, or nothing would order it after the train step.
         ema = tf.train.ExponentialMovingAverage(recipe.moving_average_decay, global_step)

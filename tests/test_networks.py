@@ -73,6 +73,29 @@ def test_without_regularizer_there_is_no_term(task, name):
     assert tf.get_collection("losses") == []
 
 
+def normalised(path, i, cin, cout):
+    """The variables of a convolution with batch normalisation."""
+    return f"""
+        {path}/conv{i}/weights 3 3 {cin} {cout}
+        {path}/norm{i}/scale {cout}
+        {path}/norm{i}/offset {cout}
+        {path}/norm{i}/moving_mean {cout}
+        {path}/norm{i}/moving_variance {cout}"""
+
+
+def airbench(widths):
+    lines = """
+        whiten/weights 2 2 3 24
+        whiten/biases 24"""
+    cin = 24
+    for block, cout in enumerate(widths, start=1):
+        lines += normalised(f"block{block}", 1, cin, cout) + normalised(f"block{block}", 2, cout, cout)
+        cin = cout
+    return lines + f"""
+        logits/weights {cin} 10
+        logits/biases 10"""
+
+
 GOLDEN = {
     "fully_connected": """
         hidden/weights 784 500
@@ -88,19 +111,17 @@ GOLDEN = {
         hidden/biases 512
         logits/weights 512 10
         logits/biases 10""",
-    "convnet": "\n".join(
-        f"""
-        stage{stage}/conv{i}/weights 3 3 {cin if i == 1 else cout} {cout}
-        stage{stage}/norm{i}/scale {cout}
-        stage{stage}/norm{i}/offset {cout}
-        stage{stage}/norm{i}/moving_mean {cout}
-        stage{stage}/norm{i}/moving_variance {cout}"""
+    "convnet": "".join(
+        normalised(f"stage{stage}", i, cin if i == 1 else cout, cout)
         for stage, cin, cout in ((1, 1, 16), (2, 16, 32), (3, 32, 64))
         for i in (1, 2)
     )
     + """
         logits/weights 1024 10
         logits/biases 10""",
+    "airbench_slim": airbench([64, 192, 256]),
+    "airbench": airbench([64, 256, 256]),
+    "airbench_wide": airbench([128, 384, 384]),
 }
 
 
@@ -157,7 +178,7 @@ def test_batch_norm_of_a_network_uses_and_moves_its_statistics_in_training_only(
 def test_whitening_kernels_whiten_patches():
     random = np.random.default_rng(0)
     rough = random.normal(size=[200, 36, 36, 3])
-    smooth = sum(rough[:, y : y + 32, x : x + 32] for y in range(5) for x in range(5)) / 5  # neighbours are alike
+    smooth = sum(rough[:, y : y + 32, x : x + 32] for y in range(5) for x in range(5))  # neighbours are alike
     smooth[..., 1] += smooth[..., 0]  # and so are channels
     kernels = cifar10.forward.whitening_kernels(smooth.astype(np.float32))
     assert kernels.shape == (2, 2, 3, 24) and kernels.dtype == np.float32

@@ -22,7 +22,7 @@ def test_gpu_requirements_differ_in_tensorflow_only():
         (["--help"], 0, "./run.sh tensorboard"),
         (["trian"], 1, "error: unknown command 'trian'"),
         (["train"], 1, "error: which task?"),
-        (["app", "imagenet"], 1, "tasks: mnist"),
+        (["app", "imagenet"], 1, "tasks: cifar10 mnist"),
     ],
 )
 def test_run_sh_explains_itself(arguments, status, message):
