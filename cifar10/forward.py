@@ -29,9 +29,9 @@ def forward(x, train, regularizer, network="airbench_slim", whitening=None):
     x = whiten(x, whitening)
     for block, channels in enumerate(widths, start=1):
         with tf.variable_scope(f"block{block}"):
-            x = layers.max_pool(layers.conv2d(x, channels, 3, regularizer, "conv1", use_bias=False), "VALID")
+            x = layers.max_pool(conv2d(x, channels, regularizer, "conv1"), "VALID")
             x = layers.gelu(layers.batch_norm(x, train, "norm1"))
-            x = layers.conv2d(x, channels, 3, regularizer, "conv2", use_bias=False)
+            x = conv2d(x, channels, regularizer, "conv2")
             x = layers.gelu(layers.batch_norm(x, train, "norm2"))
     x = tf.reduce_max(x, axis=[1, 2])
     return layers.dense(x, NUM_CLASSES, regularizer, "logits") / 8  # unscaled, the first steps only shrink the logits
@@ -42,6 +42,10 @@ NETWORKS = {  # channels of the three blocks, whose maps are 31, 15 and 7 pixels
     "airbench": (64, 256, 256),  # the widths of the paper
     "airbench_wide": (128, 384, 384),
 }
+
+
+def conv2d(x, channels, regularizer, name):
+    return layers.conv2d(x, channels, 3, regularizer, name, use_bias=False, initializer=layers.passing_on)
 
 
 def whiten(x, kernels):

@@ -17,15 +17,27 @@ def weights(shape, regularizer, initializer=None):
     return w
 
 
+def passing_on(shape, dtype, partition_info=None):
+    """An initializer of kernels [size, size, in, out]: the first channels out are those in, He initialisation the rest.
+
+    So what the layers before found reaches the end of the network from the first step on.
+    """
+    size, _, channels_in, channels_out = shape
+    same = np.zeros([size, size, channels_in, min(channels_in, channels_out)])
+    same[size // 2, size // 2] = np.eye(*same.shape[2:])
+    rest = tf.initializers.he_normal()(shape, dtype)[..., same.shape[-1] :]
+    return tf.concat([tf.constant(same, dtype), rest], axis=-1)
+
+
 def biases(size):
     """A variable "biases" of zeros. Never penalised."""
     return tf.get_variable("biases", [size], initializer=tf.zeros_initializer())
 
 
-def conv2d(x, channels, kernel_size, regularizer, name, use_bias=True):
+def conv2d(x, channels, kernel_size, regularizer, name, use_bias=True, initializer=None):
     """Convolution with stride 1 and SAME padding."""
     with tf.variable_scope(name):
-        w = weights([kernel_size, kernel_size, x.shape[-1], channels], regularizer)
+        w = weights([kernel_size, kernel_size, x.shape.as_list()[-1], channels], regularizer, initializer)
         override = {"Conv2D": "Conv2DOddKernel"} if kernel_size % 2 else {}
         with tf.get_default_graph().gradient_override_map(override):
             y = tf.nn.conv2d(x, w, strides=1, padding="SAME")
