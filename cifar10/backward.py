@@ -30,8 +30,7 @@ RECIPES = {
         label_smoothing=0.2, offset_scale=16.0, cutout=8, moving_average_decay=0.998, save_steps=200,
     ),
 }
-RECIPES["airbench"] = RECIPES["airbench_slim"]
-RECIPES["airbench_wide"] = replace(RECIPES["airbench_slim"], epochs=15.0, learning_rate_decay=0.77, cutout=12)
+RECIPES["airbench"] = replace(RECIPES["airbench_slim"], epochs=16.0, learning_rate_decay=0.785, cutout=12)
 
 
 def backward(run, recipe, data, checkpoint_dir, log_dir, device_name):

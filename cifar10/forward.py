@@ -1,8 +1,8 @@
 """The CIFAR-10 networks: forward(x, train, regularizer) gives the logits, by the name of the network.
 
-Parameters: airbench_slim 1,529,890; airbench 1,972,514; airbench_wide 4,606,242.
+Parameters: airbench_slim 1,529,890; airbench 1,972,514.
 
-They are the network of Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024, in three widths.
+They are the network of Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024, in two widths.
 """
 
 from common import layers
@@ -40,7 +40,6 @@ def forward(x, train, regularizer, network="airbench_slim", whitening=None):
 NETWORKS = {  # channels of the three blocks, whose maps are 31, 15 and 7 pixels wide
     "airbench_slim": (64, 192, 256),
     "airbench": (64, 256, 256),  # the widths of the paper
-    "airbench_wide": (128, 384, 384),
 }
 
 

@@ -121,7 +121,6 @@ GOLDEN = {
         logits/biases 10""",
     "airbench_slim": airbench([64, 192, 256]),
     "airbench": airbench([64, 256, 256]),
-    "airbench_wide": airbench([128, 384, 384]),
 }
 
 

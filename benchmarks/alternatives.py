@@ -1,0 +1,137 @@
+"""Compares the default CIFAR-10 network and recipe with alternatives, each trained for the same time.
+
+    python benchmarks/alternatives.py --seconds 600
+
+For each alternative the speed is measured first; the number of epochs and the decay of the learning rate are then set
+so that the run takes the given time and ends at the same share of the first learning rate. Everything else is the
+default's recipe. Prints the accuracy on the validation images, with moving averages: the test images choose nothing.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)
+
+from cifar10 import backward, forward
+from common import datasets, device, layers
+
+import tensorflow.compat.v1 as tf
+
+CPU = device.resolve("cpu")
+DEFAULT = "airbench_slim"
+END = 0.02  # share of the learning rate that is left at the end
+SPEED_STEPS = 4, 16  # the difference of two short runs: what both have in common is no step
+
+
+def widths(*channels):
+    """The default network with other numbers of channels."""
+
+    def network(x, train, regularizer, name, whitening=None):
+        forward.NETWORKS["other widths"] = channels
+        return forward.forward(x, train, regularizer, "other widths", whitening)
+
+    return network
+
+
+def with_relu(x, train, regularizer, name, whitening=None):
+    """The default network with ReLU."""
+    gelu, layers.gelu = layers.gelu, layers.relu
+    try:
+        return forward.forward(x, train, regularizer, DEFAULT, whitening)
+    finally:
+        layers.gelu = gelu
+
+
+def resnet9(x, train, regularizer, name, whitening=None):
+    """The ResNet-9 of DAWNBench (Page, 2018) at half its width, which then costs what the default network does."""
+
+    def conv(x, channels, name, pool=False):
+        with tf.variable_scope(name):
+            x = layers.conv2d(x, channels, 3, regularizer, "conv", use_bias=False)
+            x = layers.relu(layers.batch_norm(x, train, "norm"))
+            return layers.max_pool(x) if pool else x
+
+    x = conv(conv(x, 32, "prepare"), 64, "layer1", pool=True)
+    x += conv(conv(x, 64, "residual1a"), 64, "residual1b")
+    x = conv(conv(x, 128, "layer2", pool=True), 256, "layer3", pool=True)
+    x += conv(conv(x, 256, "residual3a"), 256, "residual3b")
+    return layers.dense(tf.reduce_max(x, axis=[1, 2]), forward.NUM_CLASSES, regularizer, "logits") / 8
+
+
+def plain(x, train, regularizer, name, whitening=None):
+    """Three blocks of two 3×3 convolutions with batch normalisation: 32, 64, 128 channels."""
+    for block, channels in enumerate((32, 64, 128), start=1):
+        for i in (1, 2):
+            with tf.variable_scope(f"block{block}_{i}"):
+                x = layers.conv2d(x, channels, 3, regularizer, "conv", use_bias=False)
+                x = layers.relu(layers.batch_norm(x, train, "norm"))
+        x = layers.max_pool(x)
+    return layers.dense(layers.flatten(x), forward.NUM_CLASSES, regularizer, "logits") / 8
+
+
+ALTERNATIVES = {  # a network, and changes of the recipe
+    "default: 64-192-256, GELU, exponential decay": (forward.forward, {}),
+    "narrower: 32-128-256": (widths(32, 128, 256), {}),
+    "wider: 64-256-256": (widths(64, 256, 256), {}),
+    "ReLU": (with_relu, {}),
+    "resnet9, half width": (resnet9, {}),
+    "plain: 32-64-128": (plain, {}),
+    "no cutout": (forward.forward, {"cutout": 0}),
+    "unscaled offsets": (forward.forward, {"offset_scale": 1.0}),
+    "triangular schedule": (forward.forward, {"schedule": "triangular"}),
+    "cosine schedule": (forward.forward, {"schedule": "cosine"}),
+}
+
+
+def train(network, recipe, data, steps, seed):
+    """Trains for some steps: the hooks.Report of it."""
+    mean, std = backward.mean_and_std(data.train.images)
+    run = {
+        "network": DEFAULT, "dataset_title": data.title, "class_names": data.class_names, "image_mean": mean.tolist(),
+        "image_std": std.tolist(), "seed": seed, "steps": steps,
+    }  # fmt: skip
+    recipe = dataclasses.replace(recipe, save_steps=steps)
+    backward.forward = network
+    quiet = contextlib.redirect_stdout(io.StringIO())
+    with tempfile.TemporaryDirectory() as folder, tf.Graph().as_default(), quiet:
+        report, stopped = backward.backward(run, recipe, data, Path(folder), Path(folder) / "logs", CPU)
+    if stopped:
+        sys.exit(128 + stopped)
+    return report
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=600.0, help="of training (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", nargs="+", default=list(ALTERNATIVES), metavar="NAME", choices=list(ALTERNATIVES))
+    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("DATA_DIR", ROOT / "data")))
+    args = parser.parse_args()
+    data = datasets.CIFAR10["cifar10"](args.data_dir)
+    machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{machine}; {data.title}, {args.seconds:.0f} s each", flush=True)
+    for name in args.only:
+        network, changes = ALTERNATIVES[name]
+        recipe = dataclasses.replace(backward.RECIPES[DEFAULT], **changes)
+        short, longer = (train(network, recipe, data, steps, args.seed).seconds for steps in SPEED_STEPS)
+        steps = round(args.seconds / (longer - short) * (SPEED_STEPS[1] - SPEED_STEPS[0]))
+        epochs = steps * recipe.batch_size / len(data.train.labels)
+        recipe = dataclasses.replace(recipe, learning_rate_decay=END ** (1 / epochs))
+        report = train(network, recipe, data, steps, args.seed)
+        print(
+            f"{name:45}  {epochs:4.1f} epochs in {report.seconds:.0f} s  "
+            f"validation accuracy {report.validation_accuracy:.4f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
