@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from common import batches, checkpoints, command_line, device, evaluation, runs
+from common.command_line import UserError
 
 import tensorflow.compat.v1 as tf
 
@@ -70,13 +71,14 @@ def run(task, args, forward, networks, family, tta=False):
         paths = [checkpoints.latest(directory)] if args.once else checkpoints.follow(directory, args.interval)
     record = runs.read(directory, networks)
     data = family[args.on or record["dataset"]](args.data_dir)
+    if list(data.class_names) != list(record["class_names"]):
+        raise UserError(f"--on {args.on}: {data.title} has other classes than {record['dataset_title']}")
     split = getattr(data, args.split)
 
     title = f"{record['network']} trained on {record['dataset_title']}"
     print(f"{title}: {len(split.labels):,} {args.split} images of {data.title}", flush=True)
-    how = [*(["raw"] if args.raw else []), *(["tta"] if tta else [])]
     measured = ", ".join(["raw weights" if args.raw else "EMA", *(["TTA"] if tta else []), data.title])
-    name = "-".join([args.split, *how, *([args.on] if args.on else [])])
+    name = "-".join(filter(None, [args.split, "raw" if args.raw else "", "tta" if tta else "", args.on]))
     log_dir = runs.folder(args.log_dir, task, record["network"], record["dataset"]) / name
     log_dir.mkdir(parents=True, exist_ok=True)
     log = evaluation.Log(log_dir, split.images, args.split, data.class_names)

@@ -217,6 +217,12 @@ def test_tester_flags(call, trained, tmp_path, real_mnist, monkeypatch):
     assert {p.name for p in logs.iterdir()} >= {"test", "test-raw", "validation"}
 
 
+def test_other_classes_are_no_test(call, trained, monkeypatch, tiny_shapes):
+    monkeypatch.setitem(datasets.MNIST, "fashion", lambda data_dir: tiny_shapes)
+    status, _, err = call(test.main, *trained[1], "--once", "--on", "fashion")
+    assert status == 1 and err == "error: --on fashion: generated shapes has other classes than MNIST\n"
+
+
 @pytest.mark.parametrize("size", [(400, 300), (300, 400), (17, 33), (1, 5), (32, 32)])
 def test_views_of_a_photo_are_the_whole_and_squares_along_it(size):
     width, height = size
@@ -227,8 +233,7 @@ def test_views_of_a_photo_are_the_whole_and_squares_along_it(size):
     whole, first, middle, last = views.mean(axis=(1, 2, 3))
     assert whole == pytest.approx(127, abs=4) and middle == pytest.approx(127, abs=4)
     assert first == pytest.approx(255 - last, abs=4)
-    share = min(size) / max(size)
-    assert last - first == pytest.approx(255 * (1 - share), abs=8)
+    assert last - first == pytest.approx(255 * (max(size) - min(size)) / (max(size) - 1), abs=8)
 
 
 def test_tta_is_the_mean_of_the_logits_of_image_and_mirror_image(tiny_shapes, tmp_path):
