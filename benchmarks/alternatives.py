@@ -16,6 +16,7 @@ import platform
 import sys
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
@@ -35,19 +36,16 @@ def widths(*channels):
     """The default network with other numbers of channels."""
 
     def network(x, train, regularizer, name, whitening=None):
-        forward.NETWORKS["other widths"] = channels
-        return forward.forward(x, train, regularizer, "other widths", whitening)
+        with mock.patch.dict(forward.NETWORKS, {DEFAULT: channels}):
+            return forward.forward(x, train, regularizer, DEFAULT, whitening)
 
     return network
 
 
 def with_relu(x, train, regularizer, name, whitening=None):
     """The default network with ReLU."""
-    gelu, layers.gelu = layers.gelu, layers.relu
-    try:
+    with mock.patch.object(layers, "gelu", layers.relu):
         return forward.forward(x, train, regularizer, DEFAULT, whitening)
-    finally:
-        layers.gelu = gelu
 
 
 def resnet9(x, train, regularizer, name, whitening=None):
@@ -85,7 +83,7 @@ ALTERNATIVES = {  # a network, and changes of the recipe
     "resnet9, half width": (resnet9, {}),
     "plain: 32-64-128": (plain, {}),
     "no cutout": (forward.forward, {"cutout": 0}),
-    "unscaled offsets": (forward.forward, {"offset_scale": 1.0}),
+    "unscaled biases": (forward.forward, {"bias_scale": 1.0}),
     "triangular schedule": (forward.forward, {"schedule": "triangular"}),
     "cosine schedule": (forward.forward, {"schedule": "cosine"}),
 }
@@ -94,7 +92,7 @@ ALTERNATIVES = {  # a network, and changes of the recipe
 def train(network, recipe, data, steps, seed):
     """Trains for some steps: the hooks.Report of it."""
     mean, std = backward.mean_and_std(data.train.images)
-    run = {
+    record = {
         "network": DEFAULT, "dataset_title": data.title, "class_names": data.class_names, "image_mean": mean.tolist(),
         "image_std": std.tolist(), "seed": seed, "steps": steps,
     }  # fmt: skip
@@ -102,7 +100,7 @@ def train(network, recipe, data, steps, seed):
     backward.forward = network
     quiet = contextlib.redirect_stdout(io.StringIO())
     with tempfile.TemporaryDirectory() as folder, tf.Graph().as_default(), quiet:
-        report, stopped = backward.backward(run, recipe, data, Path(folder), Path(folder) / "logs", CPU)
+        report, stopped = backward.backward(record, recipe, data, Path(folder), Path(folder) / "logs", CPU)
     if stopped:
         sys.exit(128 + stopped)
     return report
@@ -111,7 +109,7 @@ def train(network, recipe, data, steps, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=600.0, help="of training (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each (default: %(default)s)")
     parser.add_argument("--only", nargs="+", default=list(ALTERNATIVES), metavar="NAME", choices=list(ALTERNATIVES))
     parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("DATA_DIR", ROOT / "data")))
     args = parser.parse_args()
@@ -121,16 +119,17 @@ def main():
     for name in args.only:
         network, changes = ALTERNATIVES[name]
         recipe = dataclasses.replace(backward.RECIPES[DEFAULT], **changes)
-        short, longer = (train(network, recipe, data, steps, args.seed).seconds for steps in SPEED_STEPS)
+        short, longer = (train(network, recipe, data, steps, seed=1).seconds for steps in SPEED_STEPS)
         steps = round(args.seconds / (longer - short) * (SPEED_STEPS[1] - SPEED_STEPS[0]))
         epochs = steps * recipe.batch_size / len(data.train.labels)
         recipe = dataclasses.replace(recipe, learning_rate_decay=END ** (1 / epochs))
-        report = train(network, recipe, data, steps, args.seed)
-        print(
-            f"{name:45}  {epochs:4.1f} epochs in {report.seconds:.0f} s  "
-            f"validation accuracy {report.validation_accuracy:.4f}",
-            flush=True,
-        )
+        for seed in range(1, args.seeds + 1):
+            report = train(network, recipe, data, steps, seed)
+            print(
+                f"{name:45}  seed {seed}  {epochs:4.1f} epochs in {report.seconds:.0f} s  "
+                f"validation accuracy {report.validation_accuracy:.4f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

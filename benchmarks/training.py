@@ -76,8 +76,8 @@ def measure(task, network, seed, data, data_dir, photos, import_seconds):
         begun = first_step(folder / "logs" / task / network / "train")
         paths = sorted((p.with_suffix("") for p in (folder / "kept").glob("*.index")), key=checkpoints.step)
         seconds = {checkpoints.step(p): Path(f"{p}.index").stat().st_mtime - begun for p in paths}
-        run = runs.read(folder / "checkpoints" / task / network)
-        accuracies = {step: r.accuracy for step, r in testing.test(forward, run, data.test, paths, CPU)}
+        record = runs.read(folder / "checkpoints" / task / network)
+        accuracies = {step: r.accuracy for step, r in testing.test(forward, record, data.test, paths, CPU)}
         last = max(accuracies)
         target = TARGET[task]
         result = {
@@ -88,10 +88,11 @@ def measure(task, network, seed, data, data_dir, photos, import_seconds):
             "peak memory GiB": memory,
         }
         if task == "cifar10":
-            [(_, mirrored)] = testing.test(forward, run, data.test, paths[-1:], CPU, tta=True)
+            [(_, mirrored)] = testing.test(forward, record, data.test, paths[-1:], CPU, tta=True)
             result["test accuracy (EMA, TTA) %"] = 100 * mirrored.accuracy
         if photos:
-            result["photos right %"] = 100 * photo_accuracy(task, forward, run, photos, paths[-1])
+            right, count = photos_right(task, forward, record, photos, paths[-1])
+            result[f"of {count} photos right %"] = 100 * right / count
     shown = ", ".join(f"{name} {'never' if value is None else f'{value:.2f}'}" for name, value in result.items())
     print(f"{network} seed {seed}: {last} steps, {shown}", flush=True)
     for step in accuracies:
@@ -99,13 +100,14 @@ def measure(task, network, seed, data, data_dir, photos, import_seconds):
     return result
 
 
-def photo_accuracy(task, forward, run, folder, checkpoint):
-    """The share of the pictures in folder/<class>/ that the app gets right, 0 to 1."""
+def photos_right(task, forward, record, folder, checkpoint):
+    """How many of the pictures in folder/<class>/ the app gets right, and how many there are."""
     app = importlib.import_module(f"{task}.app")
-    paths = sorted(p for p in folder.glob("*/*") if p.parent.name in run["class_names"])
-    views = np.stack([app.network_input(pictures.read(path), path) for path in paths])
-    answers_found = answers.classify(forward, run, views, checkpoint, CPU, tta=task == "cifar10").argmax(axis=1)
-    return np.mean([run["class_names"][a] == path.parent.name for a, path in zip(answers_found, paths, strict=True)])
+    paths = sorted(folder.glob("*/*"))
+    views = np.stack([app.network_input(pictures.read(path)) for path in paths])
+    found = answers.classify(forward, record, views, checkpoint, CPU, tta=task == "cifar10").argmax(axis=1)
+    right = sum(record["class_names"][c] == path.parent.name for c, path in zip(found, paths, strict=True))
+    return right, len(paths)
 
 
 def import_time():

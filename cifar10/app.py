@@ -19,11 +19,11 @@ import numpy as np
 from PIL import Image
 
 
-def network_input(image, path):
+def network_input(image):
     """Views of a photo, each scaled to what the network takes: uint8 [views, 32, 32, 3].
 
     The whole photo, squeezed to a square, and squares of its shorter side: at both ends and in the middle of its longer
-    side. image: Pillow image, RGB. path is not needed: every photo has an answer.
+    side. image: Pillow image, RGB.
     """
     short = min(image.size)
     boxes = [(0, 0, *image.size)]

@@ -1,7 +1,7 @@
 """Trains a CIFAR-10 network; run cifar10/test.py beside it to see the test accuracy come in."""
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 if not __package__:  # run as a script: the path starts at the repository, not at cifar10/
@@ -18,27 +18,30 @@ WHITENING_IMAGES = 5000  # as many as its statistics need
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(training.Recipe):
-    label_smoothing: float  # share of the label that is spread over all classes
-    offset_scale: float  # of the learning rate for the offsets of batch normalisation
-    padding: int = 2  # augmentation: largest move along each axis, pixels
-    cutout: int  # side of the square that is painted over, pixels
+    label_smoothing: float = command_line.entry(below=1)  # share of the label that is spread over all classes
+    bias_scale: float  # factor on the learning rate of the batch-norm offsets
+    padding: int = command_line.entry(least=0, below=IMAGE_SIZE)  # augmentation: largest move along an axis, pixels
+    cutout: int = command_line.entry(least=0)  # side of the square that is painted over, pixels
 
 
-RECIPES = {
+RECIPES = {  # the decays leave 2 % of the learning rate at the end
     "airbench_slim": Recipe(
         batch_size=256, epochs=10.0, learning_rate=1.0, learning_rate_decay=0.68, warmup_steps=100, regularizer=5e-4,
-        label_smoothing=0.2, offset_scale=16.0, cutout=8, moving_average_decay=0.998, save_steps=200,
+        label_smoothing=0.2, bias_scale=16.0, padding=2, cutout=8, moving_average_decay=0.998, save_steps=200,
+    ),
+    "airbench": Recipe(
+        batch_size=256, epochs=16.0, learning_rate=1.0, learning_rate_decay=0.785, warmup_steps=100, regularizer=5e-4,
+        label_smoothing=0.2, bias_scale=16.0, padding=2, cutout=12, moving_average_decay=0.998, save_steps=200,
     ),
 }
-RECIPES["airbench"] = replace(RECIPES["airbench_slim"], epochs=16.0, learning_rate_decay=0.785, cutout=12)
 
 
-def backward(run, recipe, data, checkpoint_dir, log_dir, device_name):
+def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
     """Trains a network up to the last step of its run, from the newest checkpoint in checkpoint_dir if there is one.
 
-    run: the record in run.json. recipe: Recipe. data: datasets.DataSet. Returns what training.loop() returns.
+    record: of run.json. recipe: Recipe. data: datasets.DataSet. Returns what training.loop() returns.
     """
-    seed, mean, std = run["seed"], run["image_mean"], run["image_std"]
+    seed, mean, std = record["seed"], record["image_mean"], record["image_std"]
     tf.set_random_seed(seed)
     with tf.device(device_name):
         # Data: uint8, kept on the device.
@@ -56,12 +59,12 @@ def backward(run, recipe, data, checkpoint_dir, log_dir, device_name):
         # Logits.
         whitening = whitening_kernels((data.train.images[:WHITENING_IMAGES] - np.float32(mean)) / np.float32(std))
         x = batches.standardize(images, mean, std)
-        logits = forward(x, True, recipe.regularizer, run["network"], whitening)
+        logits = forward(x, True, recipe.regularizer, record["network"], whitening)
 
         # Loss: cross-entropy with smoothed labels and the L2 terms that the weights left in a collection.
         with tf.name_scope("loss"):
             cross_entropy = tf.losses.softmax_cross_entropy(
-                tf.one_hot(labels, len(run["class_names"])), logits,
+                tf.one_hot(labels, len(record["class_names"])), logits,
                 label_smoothing=recipe.label_smoothing, loss_collection=None,
             )
             l2 = tf.add_n(tf.get_collection("losses"))
@@ -71,18 +74,13 @@ def backward(run, recipe, data, checkpoint_dir, log_dir, device_name):
 
         # Learning rate: decays exponentially, after a short linear warm-up.
         epoch = train.size / recipe.batch_size  # steps
-        learning_rate = training.learning_rate(recipe, step, run["steps"], epoch)
+        learning_rate = training.learning_rate(recipe, step, record["steps"], epoch)
 
         # Train step, after the updates of the batch-norm statistics.
         optimizer = tf.train.MomentumOptimizer(learning_rate, recipe.momentum, use_nesterov=True)
         with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
-            train_step = optimizer.apply_gradients(
-                [
-                    (recipe.offset_scale * gradient if variable.op.name.endswith("offset") else gradient, variable)
-                    for gradient, variable in optimizer.compute_gradients(loss)
-                ],
-                global_step,
-            )
+            gradients = scale_biases(optimizer.compute_gradients(loss), recipe.bias_scale)
+            train_step = optimizer.apply_gradients(gradients, global_step)
 
         # EMA, of the statistics too: inside the control dependency, or nothing would order it after the train step.
         ema = tf.train.ExponentialMovingAverage(recipe.moving_average_decay, global_step)
@@ -91,12 +89,17 @@ def backward(run, recipe, data, checkpoint_dir, log_dir, device_name):
 
         training.summarize(images, {"total": loss, "cross_entropy": cross_entropy, "l2": l2}, learning_rate, ema)
         with training.averages_for_variables(ema), tf.name_scope("validation"):
-            validate = evaluation.evaluator(validation, lambda images: evaluation.logits(forward, run, images))
+            validate = evaluation.evaluator(validation, lambda images: evaluation.logits(forward, record, images))
 
     # Saver and loop.
     watched = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
     feed = train.feed | validation.feed
-    return training.loop(train_op, watched, validate, feed, run, recipe, checkpoint_dir, log_dir, device_name)
+    return training.loop(train_op, watched, validate, feed, record, recipe, checkpoint_dir, log_dir, device_name)
+
+
+def scale_biases(gradients, factor):
+    """(gradient, variable) pairs with those of the batch-norm offsets multiplied: they learn too slowly otherwise."""
+    return [(factor * g if variable.op.name.endswith("/offset") else g, variable) for g, variable in gradients]
 
 
 def mean_and_std(images):

@@ -59,7 +59,7 @@ def _take(data, indices):
 
 
 def standardize(images, mean, std):
-    """(pixel - mean) / std: what a network takes. mean and std in pixel values 0–255, one number or one a channel."""
+    """(pixel - mean) / std: what a network takes. mean and std in pixel values 0–255, one number or one per channel."""
     with tf.name_scope("standardize"):
         return (images - mean) / std
 
@@ -73,7 +73,7 @@ def random_affine(images, step, seed, degrees, scale, shear, shift):
     """
     with tf.name_scope("random_affine"):
         height, width = images.shape.as_list()[1:3]
-        keyed = tf.stack([tf.constant(seed, tf.int64), step])
+        keyed = tf.stack([tf.constant(seed, tf.int64), step])  # not _key(): the published figures came from this one
         turn, stretch_x, stretch_y, slant, move_x, move_y = tf.unstack(
             tf.random.stateless_uniform([6, tf.shape(images)[0]], keyed, minval=-1.0)
         )
@@ -132,7 +132,7 @@ def mirror(images):
 def cutout(images, step, seed, size, fill):
     """Paints a square of `size` pixels over each image, its centre at random, keyed by (seed, step).
 
-    DeVries and Taylor, 2017: the square may reach over the border. fill: its colour, one value a channel.
+    DeVries and Taylor, 2017: the square may reach over the border. fill: its colour, one value per channel.
     """
     if not size:
         return images

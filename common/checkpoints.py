@@ -105,12 +105,12 @@ def follow(directory, interval):
         time.sleep(interval)
 
 
-def averages(run):
-    """The moving averages of the graph's variables, as a checkpoint of a run names them: a dict from name to variable.
+def averages(record):
+    """The moving averages of the graph's variables, as checkpoints name them: a dict from name to variable.
 
-    Variables that have none, as they are not trained, stand under their own name. run: the record in run.json.
+    Variables that have none, as they are not trained, stand under their own name. record: of run.json.
     """
-    ema = tf.train.ExponentialMovingAverage(run["recipe"]["moving_average_decay"])
+    ema = tf.train.ExponentialMovingAverage(record["recipe"]["moving_average_decay"])
     return ema.variables_to_restore()
 
 

@@ -3,12 +3,13 @@
 The version for Python is not read: it is pickled, and unpickling runs whatever code a file holds.
 """
 
-import contextlib
+import gzip
 import hashlib
-import os
 import shutil
 import tarfile
-from pathlib import Path
+import tempfile
+import zlib
+from pathlib import Path, PurePosixPath
 
 from common import download
 from common.command_line import UserError
@@ -35,20 +36,19 @@ SHA1 = {  # of the official files, as MXNet's Gluon checks them
 
 
 def read(folder):
-    """Reads the six files from folder/cifar-10-batches-bin, unpacked before from the archive, or downloaded in it.
+    """Reads the six files in folder/cifar-10-batches-bin. If one is missing, unpacks the archive, or downloads it.
 
-    Returns (images, labels) of training and of testing, uint8 [n, 32, 32, 3] and [n], and the name of the first file
+    Returns (images, labels) of training and of testing, uint8 [n, 32, 32, 3] and [n], and the path of the first file
     that is not the official one, or None. Raises DataUnavailable where no mirror answers, UserError where the archive
     is not the official one or a file is damaged.
     """
-    batches = folder / FOLDER
+    batches, archive = folder / FOLDER, folder / ARCHIVE
     if not all((batches / name).exists() for name in SHA1):
-        archive = folder / ARCHIVE
         if archive.exists():
-            download.check_digest(archive, ARCHIVE_MD5)
+            _check_archive(archive)
         else:
             try:
-                download.fetch(archive, MIRRORS, ARCHIVE_MD5)
+                download.fetch(archive, MIRRORS, _check_archive)
             except download.DataUnavailable as error:
                 raise download.DataUnavailable(
                     f"CIFAR-10 is not in {batches} and {error}. Put {ARCHIVE} in {folder}"
@@ -64,10 +64,14 @@ def read(folder):
     return train, parts[-1], unofficial
 
 
+def _check_archive(path):
+    download.check_file_digest(path, ARCHIVE_MD5)
+
+
 def parse(content, path):
     """Parses the records of one file: (images uint8 [10000, 32, 32, 3], labels uint8 [10000]).
 
-    Raises UserError, which names the path, for content of another length and for a label that is none.
+    Raises UserError, which names the path, for content of another length and for a label above 9.
     """
     expected = RECORDS * RECORD
     if len(content) != expected:
@@ -84,37 +88,35 @@ def parse(content, path):
 def unpack(archive, folder):
     """Unpacks the six files of the archive to folder/cifar-10-batches-bin, all of them or none.
 
-    Only regular files of the expected names are written, at places that the archive has no say in, and no more bytes
-    than such a file has. Raises UserError for an archive with a link, a device, a path that leads out of its folder,
-    a file twice, or without one of the six.
+    Only regular files of the expected names and size are written, at places that the archive has no say in. Raises
+    UserError for an archive with a link, a device, a path that leads out of its folder, a file twice, or without one of
+    the six.
     """
-    batches = folder / FOLDER
-    part = folder / f"{os.getpid()}-{FOLDER}"
-    part.mkdir(parents=True)
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                where = Path(member.name)
-                if where.is_absolute() or ".." in where.parts or not (member.isfile() or member.isdir()):
-                    raise UserError(f"{archive} is not safe to unpack: it holds {member.name!r}; nothing was unpacked")
-                if member.isdir() or where.parent.name != FOLDER or where.name not in SHA1:
-                    continue
-                if member.size != RECORDS * RECORD:
-                    raise UserError(f"{archive} is damaged: {member.name} has {member.size} bytes")
-                with (part / where.name).open("xb") as target:
-                    shutil.copyfileobj(tar.extractfile(member), target)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        part = Path(temporary)
+        try:
+            with tarfile.open(archive) as tar:
+                for member in tar:
+                    _unpack_member(tar, member, part, archive)
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise UserError(f"{archive} cannot be unpacked ({error}); delete it to download it again") from None
         missing = [name for name in SHA1 if not (part / name).exists()]
         if missing:
             raise UserError(f"{archive} is not CIFAR-10's binary version: it lacks {', '.join(missing)}")
-        batches.mkdir(exist_ok=True)
+        (folder / FOLDER).mkdir(exist_ok=True)
         for name in SHA1:
-            (part / name).replace(batches / name)
-    except FileExistsError as error:
-        raise UserError(f"{archive} is not safe to unpack: it holds {Path(error.filename).name!r} twice") from None
-    except (tarfile.TarError, EOFError, OSError) as error:
-        if getattr(error, "filename", None):
-            raise
-        raise UserError(f"{archive} cannot be unpacked ({error}); delete it to download it again") from None
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(part)
+            (part / name).replace(folder / FOLDER / name)
+
+
+def _unpack_member(tar, member, part, archive):
+    """Unpacks a member of the tar file to the folder `part` if it is one of the six files."""
+    where = PurePosixPath(member.name)
+    target = part / where.name
+    safe = not where.is_absolute() and ".." not in where.parts and (member.isfile() or member.isdir())
+    if not safe or target.is_file():
+        raise UserError(f"{archive} is not safe to unpack: it holds {member.name!r}; nothing was unpacked")
+    if member.isfile() and where.parent.name == FOLDER and where.name in SHA1:
+        if member.size != RECORDS * RECORD:
+            raise UserError(f"{archive} is damaged: {member.name} has {member.size} bytes")
+        with target.open("xb") as out:
+            shutil.copyfileobj(tar.extractfile(member), out)

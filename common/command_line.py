@@ -45,7 +45,7 @@ class Parser(argparse.ArgumentParser):
 def parser(description, networks, datasets):
     """A Parser with the flags that trainer, tester and app share.
 
-    A script says in its description what it takes where no network and no data set are named: these have no default.
+    Where no data set is named, and in testers and apps no network, the script's description says what is taken.
     """
     result = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("--network", metavar="NAME", choices=networks, help=", ".join(networks))
@@ -90,12 +90,20 @@ def shown(path):
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
+def entry(**limits):
+    """A field of a recipe with limits for override(): least=, below=, choices=, and a default= if it has one."""
+    default = {"default": limits.pop("default")} if "default" in limits else {}
+    return dataclasses.field(metadata=limits, **default)
+
+
 def override(recipe, settings):
     """Returns a copy of the recipe, a dataclass, with settings, a list of "key=value", in the types of its fields.
 
-    Raises UserError for an unknown key (it lists them) and for a value that is not of the field's type.
+    Integers are 1 or more and other numbers 0 or more, where entry() does not say otherwise. Raises UserError for an
+    unknown key (it lists them) and for a value that is not of the field's type or not within its limits.
     """
     types = {field.name: type(getattr(recipe, field.name)) for field in dataclasses.fields(recipe)}
+    limits = {field.name: field.metadata for field in dataclasses.fields(recipe)}
     changes = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -107,10 +115,13 @@ def override(recipe, settings):
             changes[key] = types[key](text)
         except ValueError:
             raise UserError(f"--set {setting}: {key} is of type {types[key].__name__}, {text!r} is not") from None
-        least = 1 if types[key] is int else 0
-        if types[key] is not str and not least <= changes[key] < float("inf"):
-            raise UserError(f"--set {setting}: {key} must be at least {least}, and finite")
-    try:
-        return dataclasses.replace(recipe, **changes)
-    except ValueError as error:
-        raise UserError(f"--set: {error}") from None
+        if types[key] is str:
+            if changes[key] not in limits[key]["choices"]:
+                raise UserError(f"--set {setting}: {key} must be one of {', '.join(limits[key]['choices'])}")
+            continue
+        least = limits[key].get("least", 1 if types[key] is int else 0)
+        below = limits[key].get("below", float("inf"))
+        if not least <= changes[key] < below:
+            upper = "finite" if below == float("inf") else f"below {below}"
+            raise UserError(f"--set {setting}: {key} must be at least {least}, and {upper}")
+    return dataclasses.replace(recipe, **changes)

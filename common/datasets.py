@@ -64,10 +64,8 @@ def _cifar10(data_dir):
     title = "CIFAR-10"
     if unofficial:
         title = "CIFAR-10 (unofficial copy)"
-        print(
-            f"{unofficial} is whole, but not the official file: accuracies are not comparable with published ones",
-            file=sys.stderr,
-        )
+        said = f"warning: {unofficial} is whole, but not the official file"
+        print(f"{said}: accuracies are not comparable with published ones", file=sys.stderr)
     return _data_set("cifar10", title, cifar10_files.CLASS_NAMES, train, test)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from common.command_line import UserError
 
+WRONG = "is not the official file: expected MD5 {expected}, found {found}; delete it to download it again"
+
 
 class DataUnavailable(UserError):
     """The data is neither in its folder nor to be had from a mirror."""
@@ -34,16 +36,22 @@ def check_digest(path, expected):
     content = read_gzip(path)
     found = hashlib.md5(content).hexdigest()
     if expected not in (found, hashlib.md5(Path(path).read_bytes()).hexdigest()):
-        raise UserError(
-            f"{path} is not the official file: expected MD5 {expected}, found {found}; delete it to download it again"
-        )
+        raise UserError(f"{path} {WRONG.format(expected=expected, found=found)}")
     return content
 
 
-def fetch(path, mirrors, expected):
-    """Downloads path.name from the first mirror that has it with the expected MD5, to path.
+def check_file_digest(path, expected):
+    """Checks the MD5 of a file as it is. Raises UserError that names the file if it is not the expected one."""
+    found = hashlib.md5(Path(path).read_bytes()).hexdigest()
+    if found != expected:
+        raise UserError(f"{path} {WRONG.format(expected=expected, found=found)}")
 
-    Nothing appears at path before it is whole and checked. Raises DataUnavailable with each mirror's failure.
+
+def fetch(path, mirrors, check):
+    """Downloads path.name from the first mirror whose file passes check(its path), to path.
+
+    check raises UserError for a wrong file. Nothing appears at path before it is whole and checked. Raises
+    DataUnavailable with each mirror's failure.
     """
     import pooch  # here, not above: only a first run downloads
     import requests
@@ -55,7 +63,7 @@ def fetch(path, mirrors, expected):
     for mirror in mirrors:
         try:
             download(mirror + path.name, str(part), None)
-            check_digest(part, expected)
+            check(part)
             part.replace(path)
             return
         except UserError:

@@ -49,15 +49,15 @@ class Evaluation(NamedTuple):
         return wrong[np.argsort(-self.probabilities[wrong].max(axis=1), kind="stable")][:count]
 
 
-def logits(forward, run, images, tta=False):
-    """The logits of images in 0–255 by a network that does not train; run: the record in run.json.
+def logits(forward, record, images, tta=False):
+    """The logits of images in 0–255, float32 [n, height, width, channels], by a network that does not train.
 
-    tta: test-time augmentation, the mean over each image and its mirror image.
+    forward: the task's. record: of run.json. tta: test-time augmentation, the mean over an image and its mirror image.
     """
-    views = [images, batches.mirror(images)] if tta else [images]
-    inputs = [batches.standardize(view, run["image_mean"], run["image_std"]) for view in views]
-    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
-        return tf.add_n([forward(x, False, None, run["network"]) for x in inputs]) / len(views)
+    views = tf.concat([images, batches.mirror(images)], axis=0) if tta else images
+    x = batches.standardize(views, record["image_mean"], record["image_std"])
+    result = forward(x, False, None, record["network"])
+    return tf.add_n(tf.split(result, 2)) / 2 if tta else result
 
 
 def evaluator(data, network):

@@ -115,9 +115,8 @@ def _draw_shapes(labels, random):
         inside[of_class] = _inside(SHAPES[label], u[of_class], v[of_class])
     mask = np.clip(inside * size * SHAPE_SIZE / 2 + 0.5, 0, 1)[..., None]  # the edge is one pixel wide
 
-    color, background, other = random.uniform(0, 255, [3, n, 1, 1, 3])
-    far = 110 / np.maximum(np.abs(color - background).max(axis=-1, keepdims=True), 1)  # a contrast to see it by
-    color = background + (color - background) * np.maximum(far, 1)
+    background, other = random.uniform(0, 256, [2, n, 1, 1, 3])
+    color = (background + random.uniform(90, 166, [n, 1, 1, 3])) % 256  # differs by 90 or more in each channel
     direction = random.uniform(0, 2 * np.pi, column)
     gradient = (0.25 * (x * np.cos(direction) + y * np.sin(direction)) + 0.25)[..., None]
     background = background + gradient * (other - background)

@@ -17,8 +17,8 @@ def weights(shape, regularizer, initializer=None):
     return w
 
 
-def passing_on(shape, dtype, partition_info=None):
-    """An initializer of kernels [size, size, in, out]: the first channels out are those in, He initialisation the rest.
+def dirac(shape, dtype, partition_info=None):
+    """An initializer of kernels [size, size, in, out]: the first output channels copy the input, the rest are He's.
 
     So what the layers before found reaches the end of the network from the first step on.
     """

@@ -107,7 +107,7 @@ def _read(folder, file, source):
     if path is None:
         path = folder / f"{file}.gz"
         try:
-            download.fetch(path, source.mirrors, source.md5[file])
+            download.fetch(path, source.mirrors, lambda part: download.check_digest(part, source.md5[file]))
         except download.DataUnavailable as error:
             raise download.DataUnavailable(
                 f"{source.title} is not in {folder} and {error}. Put its four files "

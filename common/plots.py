@@ -55,8 +55,8 @@ def confusion(counts, class_names):
         color = "grey" if row == column else "black"
         axis.text(column, row, counts[row, column], ha="center", va="center", color=color)
     ticks = range(len(class_names))
-    turned = 45 if max(map(len, class_names)) > 3 else 0
-    axis.set_xticks(ticks, class_names, rotation=turned)
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, class_names)) > 3 else {}
+    axis.set_xticks(ticks, class_names, **turned)
     axis.set_yticks(ticks, class_names)
     axis.set(xlabel="answer", ylabel="label", title=f"{mistakes.sum()} wrong of {counts.sum():,}")
     axis.spines[:].set_visible(False)
@@ -86,7 +86,7 @@ def answer(path, picture, views, probabilities, class_names, title):
     axes[0].set_title("the picture")
     axes[1].imshow(_tiled(views).squeeze(), cmap="gray", vmin=0, vmax=255)
     count, height, width = views.shape[:3]
-    axes[1].set_title(f"what the network sees ({f'{count} × ' if count > 1 else ''}{width}×{height})")
+    axes[1].set_title(f"what the network sees ({f'{count} times ' if count > 1 else ''}{width}×{height})")
     for axis in axes[:2]:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(True)

@@ -9,7 +9,10 @@ import filelock
 
 LOCK = "trainer.lock"
 MEND = "put back the one that the training wrote, or delete the folder and train again"
-KEYS = {"network", "dataset", "dataset_title", "class_names", "image_mean", "image_std", "recipe", "seed", "steps"}
+KEYS = {
+    "network", "dataset", "dataset_title", "dataset_sha256", "class_names", "image_mean", "image_std", "recipe", "seed",
+    "steps",
+}  # fmt: skip
 
 
 def folder(root, task, network, dataset):
@@ -62,12 +65,14 @@ def read(directory, networks=None):
     return record
 
 
-def start(directory, record, may_change=("steps", "versions", "recipe.epochs", "recipe.save_steps")):
+def start(directory, record, may_grow=True):
     """Writes the record of a run that starts or goes on in a folder.
 
-    Raises UserError if the checkpoints there come from a run that differs in more than the keys in may_change:
-    training on from them would continue neither the one nor the other.
+    may_grow: whether a run may go on to another last step. Raises UserError if the checkpoints there come from a run
+    that differs in more than that, in what saves and what it runs on: training on from them would continue neither the
+    one nor the other.
     """
+    may_change = ("versions", "recipe.save_steps", *(("steps", "recipe.epochs") if may_grow else ()))
     if any(directory.glob("model.ckpt-*.index")):
         there, here = _flat(read(directory)), _flat(record)
         differences = [

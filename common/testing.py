@@ -27,19 +27,19 @@ def parser(description, networks, family):
     return result
 
 
-def test(forward, run, split, paths, device_name, raw=False, tta=False, skip_unreadable=False):
+def test(forward, record, split, paths, device_name, raw=False, tta=False, skip_unreadable=False):
     """Evaluates a network on a split, with the weights of one checkpoint after the other.
 
-    forward: the task's. run: the record in run.json. split: datasets.Split. paths: iterable of checkpoints.
+    forward: the task's. record: of run.json. split: datasets.Split. paths: iterable of checkpoints.
     raw: the weights themselves, not their moving averages. tta: test-time augmentation, the mean of the logits of an
     image and its mirror image. skip_unreadable: tell of a checkpoint that is gone or not whole, and go on, instead of
     raising checkpoints.Unreadable. Yields (global step, evaluation.Evaluation) for each.
     """
     with tf.Graph().as_default(), tf.device(device_name):
         data = batches.on_device(split, "data")
-        evaluate = evaluation.evaluator(data, lambda images: evaluation.logits(forward, run, images, tta))
+        evaluate = evaluation.evaluator(data, lambda images: evaluation.logits(forward, record, images, tta))
         global_step = tf.train.get_or_create_global_step()
-        variables = {v.op.name: v for v in tf.global_variables()} if raw else checkpoints.averages(run)
+        variables = {v.op.name: v for v in tf.global_variables()} if raw else checkpoints.averages(record)
         saver = tf.train.Saver(variables)
 
         with tf.Session(config=device.session_config(device_name)) as session:
@@ -73,6 +73,8 @@ def run(task, args, forward, networks, family, tta=False):
     data = family[args.on or record["dataset"]](args.data_dir)
     if list(data.class_names) != list(record["class_names"]):
         raise UserError(f"--on {args.on}: {data.title} has other classes than {record['dataset_title']}")
+    if not args.on and data.digest != record["dataset_sha256"]:
+        print(f"warning: it was trained on other content than that of {data.title} here", file=sys.stderr)
     split = getattr(data, args.split)
 
     title = f"{record['network']} trained on {record['dataset_title']}"
@@ -84,10 +86,12 @@ def run(task, args, forward, networks, family, tta=False):
     log = evaluation.Log(log_dir, split.images, args.split, data.class_names)
     following = not (args.once or args.checkpoint)
     result = None
-    for step, result in test(forward, record, split, paths, device_name, args.raw, tta, skip_unreadable=following):
-        print(f"step {step}  {args.split} accuracy {result.accuracy:.4f} ({measured})", flush=True)
-        log.write(step, result)
-    if result:
-        each = zip(data.class_names, result.class_accuracies(), strict=True)
-        print("by class  " + "  ".join(f"{name} {accuracy:.3f}" for name, accuracy in each))
-    print(f"log  {command_line.shown(log_dir)}")
+    try:
+        for step, result in test(forward, record, split, paths, device_name, args.raw, tta, skip_unreadable=following):
+            print(f"step {step}  {args.split} accuracy {result.accuracy:.4f} ({measured})", flush=True)
+            log.write(step, result)
+    finally:  # after Ctrl-C too
+        if result:
+            each = zip(data.class_names, result.class_accuracies(), strict=True)
+            print("by class  " + "  ".join(f"{name} {accuracy:.3f}" for name, accuracy in each))
+            print(f"log       {command_line.shown(log_dir)}")

@@ -20,18 +20,12 @@ class Recipe:
     epochs: float
     learning_rate: float  # where the decay starts from
     learning_rate_decay: float  # factor per epoch, applied smoothly, of the exponential schedule
-    schedule: str = "exponential"
+    schedule: str = command_line.entry(choices=SCHEDULES, default="exponential")
     warmup_steps: int = 50  # it first rises over these: large first steps inflate weights that L2 is slow to shrink
-    momentum: float = 0.9  # Nesterov's
+    momentum: float = command_line.entry(below=1, default=0.9)  # Nesterov's
     regularizer: float  # of the L2 terms, ½Σw²
-    moving_average_decay: float  # per step
+    moving_average_decay: float = command_line.entry(below=1)  # per step
     save_steps: int  # between checkpoints, and between validations
-
-    def __post_init__(self):
-        if self.moving_average_decay >= 1:
-            raise ValueError("moving_average_decay must be below 1")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"no schedule {self.schedule!r}; there are {', '.join(SCHEDULES)}")
 
 
 def parser(description, recipes, family):
@@ -41,14 +35,14 @@ def parser(description, recipes, family):
     result.set_defaults(network=next(iter(recipes)))
     number = command_line.positive(int)
     result.add_argument("--steps", metavar="N", type=number, help="train up to this step, not by the recipe's epochs")
-    result.add_argument("--seed", metavar="N", type=number, default=1, help="of weights, batches and augmentation")
-    result.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate; the recipes have exponential")
+    result.add_argument("--seed", metavar="N", type=number, default=1, help="of weights, batches and augmentation (1)")
+    result.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate (exponential)")
     result.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change entries of the recipe")
     return result
 
 
 def recipe(args, recipes):
-    """The recipe of args.network with the changes of --set and --schedule. Raises UserError for one that cannot be."""
+    """The recipe of args.network with the changes of --set and --schedule. Raises UserError for an invalid one."""
     schedule = [f"schedule={args.schedule}"] if args.schedule else []
     return command_line.override(recipes[args.network], args.set + schedule)
 
@@ -118,12 +112,13 @@ def summarize(images, losses, learning_rate, ema):
     for activation in tf.get_collection(tf.GraphKeys.ACTIVATIONS):
         name = activation.op.name
         tf.summary.histogram(f"activations/{name}", activation, collections=[hooks.PICTURES])
-        with tf.name_scope("zero_fractions/"):  # with the slash: the same scope each time
-            sparsity = tf.nn.zero_fraction(activation)
-        tf.summary.scalar(f"sparsity/{name}", sparsity)
+        if activation.op.type == "Relu":  # others are hardly ever 0
+            with tf.name_scope("zero_fractions/"):  # with the slash: the same scope each time
+                sparsity = tf.nn.zero_fraction(activation)
+            tf.summary.scalar(f"sparsity/{name}", sparsity)
 
 
-def loop(train_op, watched, validate, feed, run, recipe, checkpoint_dir, log_dir, device_name):
+def loop(train_op, watched, validate, feed, record, recipe, checkpoint_dir, log_dir, device_name):
     """Runs train_op up to the run's last step, or a signal, from the newest checkpoint if there is one.
 
     watched: the tensors "loss", "accuracy" and "learning_rate". validate(session): an evaluation.Evaluation. feed: what
@@ -131,13 +126,13 @@ def loop(train_op, watched, validate, feed, run, recipe, checkpoint_dir, log_dir
     """
     saver = tf.train.Saver(save_relative_paths=True)
     writer = tf.summary.FileWriter(str(log_dir))
-    report = hooks.Report(watched, validate, recipe, run["dataset_title"], run["steps"], writer)
+    report = hooks.Report(watched, validate, recipe, record["dataset_title"], record["steps"], writer)
     save = hooks.Save(saver, checkpoint_dir, recipe.save_steps)
     config = device.session_config(device_name)
     with (
         hooks.StopOnSignal() as stop,
         session(
-            saver, checkpoint_dir, run["steps"], feed, config, [report, hooks.Summaries(writer), save, stop]
+            saver, checkpoint_dir, record["steps"], feed, config, [report, hooks.Summaries(writer), save, stop]
         ) as monitored,
     ):
         while not monitored.should_stop():
@@ -171,10 +166,12 @@ def run(task, args, recipe, data, image_format, backward):
     log_dir.mkdir(parents=True, exist_ok=True)
     title = f"{args.network} on {data.title}"
     with runs.lock(checkpoint_dir):
-        runs.start(checkpoint_dir, record)
+        may_grow = recipe.schedule == "exponential"  # the others end at a step that was fixed at the start
+        runs.start(checkpoint_dir, record, may_grow)
         done = checkpoints.step(checkpoints.latest(checkpoint_dir))
         if done >= last_step:
-            print(f"{title}: at step {done} already, in {shown(checkpoint_dir)}; --steps N trains on")
+            more = "; --steps N trains on" if may_grow else ""
+            print(f"{title}: at step {done} already, in {shown(checkpoint_dir)}{more}")
             return 0
         print(f"{title}: step {done} to {last_step}", flush=True)
         report, stopped_by = backward(record, recipe, data, checkpoint_dir, log_dir, device_name)

@@ -22,18 +22,17 @@ INK_SIZE = 20  # pixels: MNIST's digits fit a square of this size
 INK_LEVEL = 0.3  # a pixel is ink from this share of the darkest ink's contrast to the paper
 
 
-def network_input(image, path):
+def network_input(image):
     """Turns a picture into what MNIST's makers made of theirs: white on black, fit to 20×20, centred by mass in 28×28.
 
-    image: Pillow image, RGB. Returns uint8 [1, 28, 28, 1]: one view of it. Raises UserError, which names the path, if
-    there is no ink.
+    image: Pillow image, RGB. Returns uint8 [1, 28, 28, 1]: one view of it. Raises UserError if there is no ink.
     """
     grey = np.asarray(image.convert("L"), np.float32)
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     paper = np.median(border)  # the digit seldom touches the border, so most of that is paper
     ink = np.abs(grey - paper)  # dark on light or light on dark
     if ink.max() < 25:  # of 255
-        raise UserError(f"{path} shows no digit: nothing stands out from its background")
+        raise UserError("shows no digit: nothing stands out from its background")
     ink = ((ink / ink.max() - INK_LEVEL) / (1 - INK_LEVEL)).clip(0)
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

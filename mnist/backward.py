@@ -50,12 +50,12 @@ RECIPES = {
 }
 
 
-def backward(run, recipe, data, checkpoint_dir, log_dir, device_name):
+def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
     """Trains a network up to the last step of its run, from the newest checkpoint in checkpoint_dir if there is one.
 
-    run: the record in run.json. recipe: Recipe. data: datasets.DataSet. Returns what training.loop() returns.
+    record: of run.json. recipe: Recipe. data: datasets.DataSet. Returns what training.loop() returns.
     """
-    seed = run["seed"]
+    seed = record["seed"]
     tf.set_random_seed(seed)
     with tf.device(device_name):
         # Data: uint8, kept on the device.
@@ -69,8 +69,8 @@ def backward(run, recipe, data, checkpoint_dir, log_dir, device_name):
         images = batches.random_affine(images, step, seed, recipe.degrees, recipe.scale, recipe.shear, recipe.shift)
 
         # Logits.
-        x = batches.standardize(images, run["image_mean"], run["image_std"])
-        logits = forward(x, True, recipe.regularizer, run["network"])
+        x = batches.standardize(images, record["image_mean"], record["image_std"])
+        logits = forward(x, True, recipe.regularizer, record["network"])
 
         # Loss: cross-entropy and the L2 terms that the weights left in a collection.
         with tf.name_scope("loss"):
@@ -82,7 +82,7 @@ def backward(run, recipe, data, checkpoint_dir, log_dir, device_name):
 
         # Learning rate: decays exponentially, after a short linear warm-up.
         epoch = train.size / recipe.batch_size  # steps
-        learning_rate = training.learning_rate(recipe, step, run["steps"], epoch)
+        learning_rate = training.learning_rate(recipe, step, record["steps"], epoch)
 
         # Train step, after the updates of the batch-norm statistics.
         optimizer = tf.train.MomentumOptimizer(learning_rate, recipe.momentum, use_nesterov=True)
@@ -96,12 +96,12 @@ def backward(run, recipe, data, checkpoint_dir, log_dir, device_name):
 
         training.summarize(images, {"total": loss, "cross_entropy": cross_entropy, "l2": l2}, learning_rate, ema)
         with training.averages_for_variables(ema), tf.name_scope("validation"):
-            validate = evaluation.evaluator(validation, lambda images: evaluation.logits(forward, run, images))
+            validate = evaluation.evaluator(validation, lambda images: evaluation.logits(forward, record, images))
 
     # Saver and loop.
     watched = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
     feed = train.feed | validation.feed
-    return training.loop(train_op, watched, validate, feed, run, recipe, checkpoint_dir, log_dir, device_name)
+    return training.loop(train_op, watched, validate, feed, record, recipe, checkpoint_dir, log_dir, device_name)
 
 
 def main():

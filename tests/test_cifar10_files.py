@@ -1,6 +1,5 @@
 """The files of CIFAR-10: records, archives good and bad, digests; the generated shapes."""
 
-import gzip
 import hashlib
 import io
 import tarfile
@@ -130,7 +129,7 @@ def link(kind, name, target):
     [
         ("../outside.bin", b"x"),
         ("cifar-10-batches-bin/../../outside.bin", b"x"),
-        ("/tmp/outside.bin", b"x"),
+        ("{tmp_path}/outside.bin", b"x"),
         link(tarfile.SYMTYPE, "cifar-10-batches-bin/more", "/etc"),
         link(tarfile.LNKTYPE, "cifar-10-batches-bin/more", "../../outside.bin"),
         link(tarfile.FIFOTYPE, "cifar-10-batches-bin/more", ""),
@@ -140,6 +139,8 @@ def link(kind, name, target):
 )
 @pytest.mark.parametrize("first", [True, False])
 def test_unsafe_archive_writes_nothing(files, tmp_path, monkeypatch, bad, first):
+    if isinstance(bad, tuple):
+        bad = bad[0].format(tmp_path=tmp_path), bad[1]
     members = [bad, *inside(files)] if first else [*inside(files), bad]
     path = archive(tmp_path / "data/cifar10/cifar-10-binary.tar.gz", members, monkeypatch)
     before = sorted(tmp_path.rglob("*"))
@@ -165,7 +166,7 @@ def test_archive_of_other_content_is_refused(files, tmp_path, monkeypatch, membe
 
 def test_archive_with_a_wrong_digest_is_named_and_not_unpacked(files, tmp_path):
     path = archive(tmp_path / "cifar10/cifar-10-binary.tar.gz", inside(files))
-    found = hashlib.md5(gzip.decompress(path.read_bytes())).hexdigest()
+    found = hashlib.md5(path.read_bytes()).hexdigest()
     with pytest.raises(UserError) as error:
         datasets.CIFAR10["cifar10"](tmp_path)
     assert all(part in str(error.value) for part in (str(path), cifar10_files.ARCHIVE_MD5, found))
@@ -175,7 +176,7 @@ def test_archive_with_a_wrong_digest_is_named_and_not_unpacked(files, tmp_path):
 def test_cut_archive_is_one_clear_error(files, tmp_path, monkeypatch):
     path = archive(tmp_path / "cifar10/cifar-10-binary.tar.gz", inside(files))
     path.write_bytes(path.read_bytes()[:-5000])
-    with pytest.raises(UserError, match="is not a whole gzip file"):
+    with pytest.raises(UserError, match="is not the official file"):
         datasets.CIFAR10["cifar10"](tmp_path)
     with pytest.raises(UserError, match="cannot be unpacked"):
         cifar10_files.unpack(path, tmp_path / "cifar10")

@@ -175,9 +175,9 @@ def test_batch_norm_of_a_network_uses_and_moves_its_statistics_in_training_only(
 
 
 @pytest.mark.parametrize(("cin", "cout"), [(3, 8), (8, 8), (8, 3)])
-def test_passing_on_starts_with_the_input_itself(cin, cout):
+def test_dirac_starts_with_the_input_itself(cin, cout):
     x = tf.constant(np.random.default_rng(0).normal(size=[2, 6, 6, cin]), tf.float32)
-    y = layers.conv2d(x, cout, 3, None, "conv", use_bias=False, initializer=layers.passing_on)
+    y = layers.conv2d(x, cout, 3, None, "conv", use_bias=False, initializer=layers.dirac)
     given, found = run(x, y)
     kept = min(cin, cout)
     np.testing.assert_allclose(found[..., :kept], given[..., :kept], atol=1e-6)

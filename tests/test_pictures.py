@@ -34,6 +34,12 @@ def test_every_mode_becomes_rgb_with_white_paper(tmp_path, mode, color):
     assert read.mode == "RGB" and np.asarray(read).min() > 250
 
 
+def test_cmyk_jpeg_keeps_its_colours(tmp_path):
+    Image.new("CMYK", (16, 16), (255, 0, 255, 0)).save(tmp_path / "green.jpg")  # no red, no blue
+    red, green, blue = np.asarray(pictures.read(tmp_path / "green.jpg")).mean(axis=(0, 1))
+    assert red < 60 and blue < 120 and green > 150
+
+
 def test_sixteen_bit_grey_keeps_its_range(tmp_path):
     ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     Image.fromarray(ramp).save(tmp_path / "ramp.png")

@@ -7,7 +7,7 @@ import signal
 from cifar10 import app as cifar10_app
 from cifar10 import backward as cifar10_backward
 from cifar10.forward import forward as cifar10_forward
-from common import datasets, mnist_files, pictures, runs, testing
+from common import answers, datasets, mnist_files, pictures, runs, testing
 from mnist import app, backward, test
 
 import conftest
@@ -209,6 +209,7 @@ def test_tester_flags(call, trained, tmp_path, real_mnist, monkeypatch):
     averaged, raw, validation = (
         call(test.main, *flags, "--once", *more) for more in ([], ["--raw"], ["--split", "validation"])
     )
+    assert averaged[2] == "warning: it was trained on other content than that of MNIST here\n"
     assert "10,000 test images" in averaged[1] and "(EMA, MNIST)" in averaged[1]
     assert "(raw weights, MNIST)" in raw[1]
     assert raw[1].split("accuracy ")[1][:6] != averaged[1].split("accuracy ")[1][:6]
@@ -228,7 +229,7 @@ def test_views_of_a_photo_are_the_whole_and_squares_along_it(size):
     width, height = size
     ramp = np.linspace(0, 255, max(size)).astype(np.uint8)  # along the longer side
     grey = np.broadcast_to(ramp if width >= height else ramp[:, None], (height, width))
-    views = cifar10_app.network_input(Image.fromarray(np.stack([grey] * 3, axis=-1)), None)
+    views = cifar10_app.network_input(Image.fromarray(np.stack([grey] * 3, axis=-1)))
     assert views.shape == (4, 32, 32, 3) and views.dtype == np.uint8
     whole, first, middle, last = views.mean(axis=(1, 2, 3))
     assert whole == pytest.approx(127, abs=4) and middle == pytest.approx(127, abs=4)
@@ -254,10 +255,27 @@ def test_tta_is_the_mean_of_the_logits_of_image_and_mirror_image(tiny_shapes, tm
     assert np.abs(probabilities["plain"] - probabilities["mirrored"]).max() > 1e-4
 
 
+def test_classify_is_the_mean_over_the_views(tiny_shapes, tmp_path, monkeypatch):
+    recipe = dataclasses.replace(cifar10_backward.RECIPES["airbench_slim"], batch_size=8)
+    conftest.train(cifar10_backward, tmp_path, tiny_shapes, recipe, 2, "airbench_slim")
+    record = conftest.record("airbench_slim", tiny_shapes, recipe, steps=2)
+    monkeypatch.setattr(answers, "BATCH_SIZE", 2)
+
+    def classify(views):
+        return answers.classify(cifar10_forward, record, views, tmp_path / "model.ckpt-2", conftest.CPU, tta=True)
+
+    images = tiny_shapes.test.images[:12]
+    together = classify(images.reshape(3, 4, 32, 32, 3))
+    each = classify(images[:, None])
+    np.testing.assert_allclose(together, each.reshape(3, 4, 10).mean(axis=1), atol=1e-5)
+    np.testing.assert_allclose(classify(images[:, None, :, ::-1]), each, atol=1e-5)  # mirror images
+    assert each.std(axis=0).max() > 1e-3
+
+
 @pytest.mark.parametrize(("paper", "ink"), [("white", "black"), ("black", "white"), ((250, 240, 210), (20, 30, 120))])
 def test_network_input_is_centred_white_on_black(tmp_path, paper, ink):
     path = draw_seven(tmp_path / "seven.png", paper=paper, ink=ink)
-    image = app.network_input(pictures.read(path), path)[0, ..., 0].astype(float)
+    image = app.network_input(pictures.read(path))[0, ..., 0].astype(float)
     rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20 and image.max() == 255
     assert np.ptp(columns) < np.ptp(rows)  # proportions kept

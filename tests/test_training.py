@@ -38,23 +38,34 @@ def scalars(log_dir, tag):
     return {e.step: e.value for e in shown}
 
 
-@pytest.mark.parametrize("network", ["fully_connected", "convnet"])
-def test_ema_is_updated_after_the_train_step(tiny, tmp_path, network):
-    frozen = train(tmp_path / "frozen", tiny, 1, network, learning_rate=0.0)  # the initial weights
-    first = train(tmp_path / "run", tiny, 1, network)
-    second = train(tmp_path / "run", tiny, 2, network)
+def train_objects(folder, data, steps, seed=1, **changes):
+    """The same for the default CIFAR-10 network."""
+    recipe = dataclasses.replace(cifar10.backward.RECIPES["airbench_slim"], batch_size=8, save_steps=4, **changes)
+    return conftest.train(cifar10.backward, folder, data, recipe, steps, "airbench_slim", seed)
+
+
+@pytest.mark.parametrize("network", ["fully_connected", "convnet", "airbench_slim"])
+def test_ema_is_updated_after_the_train_step(tiny, tiny_shapes, tmp_path, network):
+    def run(folder, steps, **changes):
+        if network == "airbench_slim":
+            return train_objects(folder, tiny_shapes, steps, **changes)
+        return train(folder, tiny, steps, network, **changes)
+
+    frozen = run(tmp_path / "frozen", 1, learning_rate=0.0)  # the initial weights
+    first = run(tmp_path / "run", 1)
+    second = run(tmp_path / "run", 2)
     names = [name.removesuffix("/ExponentialMovingAverage") for name in first if name.endswith("MovingAverage")]
     assert any("logits/biases" in name for name in names)
-    assert network != "convnet" or "stage1/norm1/moving_variance" in names
+    assert network == "fully_connected" or any(name.endswith("norm1/moving_variance") for name in names)
     for name in names:
         shadow = f"{name}/ExponentialMovingAverage"
         old = {1: frozen[name], 2: first[shadow]}
         if "moving_" in name:  # statistics move whatever the learning rate: their first value is known
             old[1] = np.full_like(frozen[name], "variance" in name)
-        for n, run in ((1, first), (2, second)):
+        for n, values in ((1, first), (2, second)):
             decay = min(0.998, (1 + n) / (10 + n))
-            expected = decay * old[n] + (1 - decay) * run[name]
-            np.testing.assert_allclose(run[shadow], expected, rtol=1e-5, atol=1e-7)
+            expected = decay * old[n] + (1 - decay) * values[name]
+            np.testing.assert_allclose(values[shadow], expected, rtol=1e-5, atol=1e-7)
     assert (first["logits/weights"] != frozen["logits/weights"]).any()  # else any order would pass
 
 
@@ -102,16 +113,28 @@ def test_resumed_run_ends_in_the_same_checkpoint(tiny, tmp_path, network):
 
 def test_resumed_cifar10_run_ends_in_the_same_checkpoint(tiny_shapes, tmp_path):
     """Crops, mirror images, cutout, label smoothing and the whitening layer, which stays as it was."""
-    recipe = dataclasses.replace(cifar10.backward.RECIPES["airbench_slim"], batch_size=8, cutout=8)
-    ends = []
-    for run, parts in (("whole", [6]), ("parts", [4, 6])):
-        for steps in parts:
-            ends.append(conftest.train(cifar10.backward, tmp_path / run, tiny_shapes, recipe, steps, "airbench_slim"))
+    whole = train_objects(tmp_path / "whole", tiny_shapes, 6)
+    for steps in (4, 6):
+        train_objects(tmp_path / "parts", tiny_shapes, steps)
     assert len({digest(tmp_path / run / "model.ckpt-6.data-00000-of-00001") for run in ("whole", "parts")}) == 1
     mean, std = np.float32(120), np.float32(60)  # conftest.record
     expected = cifar10.forward.whitening_kernels((tiny_shapes.train.images - mean) / std)
-    np.testing.assert_allclose(ends[0]["whiten/weights"], expected, rtol=1e-4, atol=1e-5)
-    assert "whiten/weights/ExponentialMovingAverage" not in ends[0]
+    np.testing.assert_allclose(whole["whiten/weights"], expected, rtol=1e-4, atol=1e-5)
+    assert "whiten/weights/ExponentialMovingAverage" not in whole
+
+
+def test_bias_scale_multiplies_the_steps_of_offsets_only(tiny_shapes, tmp_path):
+    frozen = train_objects(tmp_path / "frozen", tiny_shapes, 1, learning_rate=0.0)
+    one, sixteen = (
+        train_objects(tmp_path / str(scale), tiny_shapes, 1, regularizer=0.0, bias_scale=scale) for scale in (1.0, 16.0)
+    )
+    trained = [name.removesuffix("/Momentum") for name in one if name.endswith("/Momentum")]
+    assert sum(name.endswith("norm1/offset") for name in trained) == 3
+    for name in trained:
+        factor = 16 if "norm" in name and name.endswith("offset") else 1
+        steps = one[name] - frozen[name], sixteen[name] - frozen[name]
+        np.testing.assert_allclose(factor * steps[0], steps[1], rtol=1e-3, atol=1e-6)
+        assert np.abs(steps[0]).max() > 0
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "triangular"])
@@ -126,17 +149,21 @@ def test_schedules_fall_to_zero_at_the_last_step(schedule):
     assert quarter == pytest.approx(1 + np.cos(np.pi / 4) if schedule == "cosine" else 1.5)
 
 
-def test_smoothed_labels_are_the_targets_of_the_cross_entropy(tiny_shapes, tmp_path):
-    recipe = dataclasses.replace(cifar10.backward.RECIPES["airbench_slim"], batch_size=8, learning_rate=0.0)
-    plain, smooth = (
-        conftest.train(
-            cifar10.backward, tmp_path / str(share), tiny_shapes,
-            dataclasses.replace(recipe, label_smoothing=share), 1, "airbench_slim",
-        ) and scalars(tmp_path / str(share) / "logs", "loss/cross_entropy")[1]
-        for share in (0.0, 1.0)
-    )  # fmt: skip
-    assert smooth != pytest.approx(plain, rel=1e-3)
-    assert smooth >= np.log(10) - 1e-4  # against the uniform distribution no prediction does better
+def test_cifar10_loss_is_cross_entropy_of_smoothed_labels_plus_every_l2_term(tiny_shapes, tmp_path):
+    """The cross-entropy is linear in the labels: a share s of smoothing takes it that far to the uniform one's."""
+    losses = {}
+    for share in (0.0, 0.25, 0.75):
+        folder = tmp_path / str(share)
+        values = train_objects(folder, tiny_shapes, 1, learning_rate=0.0, label_smoothing=share)
+        losses[share], l2, total = (
+            scalars(folder / "logs", f"loss/{name}")[1] for name in ("cross_entropy", "l2", "total")
+        )
+        assert total == pytest.approx(losses[share] + l2, rel=1e-6)
+        squares = sum(np.square(v).sum() for n, v in values.items() if n.endswith("weights") and "whiten" not in n)
+        assert l2 == pytest.approx(0.5 * cifar10.backward.RECIPES["airbench_slim"].regularizer * squares, rel=1e-4)
+    slope = (losses[0.25] - losses[0.0]) / 0.25
+    assert losses[0.75] == pytest.approx(losses[0.0] + 0.75 * slope, rel=1e-4)
+    assert losses[0.0] + slope >= np.log(10) - 1e-3 and abs(slope) > 1e-3  # uniform labels: no prediction does better
 
 
 def test_mean_and_std_are_those_of_all_pixels(tiny_shapes):
@@ -218,8 +245,9 @@ def test_diverged_run_stops_and_saves_nothing_of_it(tiny, tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # ours is gone again
 
 
-RECORD = {"network": "n", "dataset": "mnist", "dataset_title": "MNIST", "class_names": ["0"], "image_mean": 0,
-          "image_std": 255, "recipe": {"epochs": 2.0, "momentum": 0.9}, "seed": 1, "steps": 10}  # fmt: skip
+RECORD = {"network": "n", "dataset": "mnist", "dataset_title": "MNIST", "dataset_sha256": "s", "class_names": ["0"],
+          "image_mean": 0, "image_std": 255, "recipe": {"epochs": 2.0, "momentum": 0.9}, "seed": 1,
+          "steps": 10}  # fmt: skip
 
 
 def test_run_with_other_settings_is_refused_by_name(tiny, tmp_path):
@@ -230,6 +258,8 @@ def test_run_with_other_settings_is_refused_by_name(tiny, tmp_path):
     with pytest.raises(UserError, match="recipe.momentum is 0.9 there and 0.5 here; seed is 2 there and 1 here"):
         runs.start(tmp_path, RECORD | {"recipe": {"epochs": 3.0, "momentum": 0.5}})
     assert runs.read(tmp_path)["steps"] == 20
+    with pytest.raises(UserError, match="steps is 20 there and 30 here"):
+        runs.start(tmp_path, runs.read(tmp_path) | {"steps": 30}, may_grow=False)
 
 
 def test_find_gives_the_run_that_was_started_last(tmp_path):
@@ -271,13 +301,18 @@ def test_damaged_record_is_one_clear_error(tmp_path, text):
 def test_overrides_are_typed():
     recipe = command_line.override(TINY["lenet5"], ["batch_size=32", "learning_rate=1e-3"])
     assert (recipe.batch_size, recipe.learning_rate) == (32, 0.001)
+    objects = cifar10.backward.RECIPES["airbench_slim"]
+    assert command_line.override(objects, ["cutout=0", "padding=0", "schedule=cosine"]).cutout == 0
+    for setting in ("padding=32", "label_smoothing=1"):
+        with pytest.raises(UserError, match="must be at least 0, and below"):
+            command_line.override(objects, [setting])
     for setting, message in [
         ("batch=3", "no entry 'batch' in the recipe; there are batch_size, epochs, learning_rate"),
         ("batch_size=3.5", "batch_size is of type int, '3.5' is not"),
         ("batch_size=0", "batch_size must be at least 1"),
         ("learning_rate=-1", "learning_rate must be at least 0"),
-        ("moving_average_decay=2", "moving_average_decay must be below 1"),
-        ("schedule=linear", "no schedule 'linear'; there are exponential, cosine, triangular"),
+        ("moving_average_decay=2", "moving_average_decay must be at least 0, and below 1"),
+        ("schedule=linear", "schedule must be one of exponential, cosine, triangular"),
         ("learning_rate=nan", "learning_rate must be at least 0, and finite"),
         ("batch_size", "KEY=VALUE"),
     ]:
