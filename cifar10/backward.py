@@ -112,12 +112,11 @@ def mean_and_std(images):
 
 
 def main():
-    args = training.parser(__doc__, RECIPES, datasets.CIFAR10).parse_args()
-    recipe = training.recipe(args, RECIPES)
+    args = training.arguments(__doc__, RECIPES, datasets.CIFAR10)
     data = datasets.load_or_generate(datasets.CIFAR10, args.dataset, args.data_dir)
     mean, std = mean_and_std(data.train.images)
     image_format = {"image_size": IMAGE_SIZE, "image_mean": mean.tolist(), "image_std": std.tolist()}
-    return training.run("cifar10", args, recipe, data, image_format, backward)
+    return training.run("cifar10", args, data, image_format, backward)
 
 
 if __name__ == "__main__":

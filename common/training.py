@@ -28,23 +28,25 @@ class Recipe:
     save_steps: int  # between checkpoints, and between validations
 
 
-def parser(description, recipes, family):
-    """The command line of a trainer. recipes: by the name of the network, the default first. family: of data sets."""
-    result = command_line.parser(description, list(recipes), list(family))
-    command_line.add_data_dir(result)
-    result.set_defaults(network=next(iter(recipes)))
+def arguments(description, recipes, family):
+    """What the command line of a trainer asks for; `device` and `recipe` are resolved.
+
+    recipes: by the name of the network, the default first. family: of data sets. Raises UserError for a device that is
+    not there and for an invalid entry of the recipe.
+    """
+    parser = command_line.parser(description, list(recipes), list(family))
+    command_line.add_data_dir(parser)
+    parser.set_defaults(network=next(iter(recipes)))
     number = command_line.positive(int)
-    result.add_argument("--steps", metavar="N", type=number, help="train up to this step, not by the recipe's epochs")
-    result.add_argument("--seed", metavar="N", type=number, default=1, help="of weights, batches and augmentation (1)")
-    result.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate (exponential)")
-    result.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change entries of the recipe")
-    return result
-
-
-def recipe(args, recipes):
-    """The recipe of args.network with the changes of --set and --schedule. Raises UserError for an invalid one."""
+    parser.add_argument("--steps", metavar="N", type=number, help="train up to this step, not by the recipe's epochs")
+    parser.add_argument("--seed", metavar="N", type=number, default=1, help="of weights, batches and augmentation (1)")
+    parser.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate (exponential)")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change entries of the recipe")
+    args = parser.parse_args()
     schedule = [f"schedule={args.schedule}"] if args.schedule else []
-    return command_line.override(recipes[args.network], args.set + schedule)
+    args.recipe = command_line.override(recipes[args.network], args.set + schedule)
+    args.device = device.resolve(args.device)
+    return args
 
 
 def learning_rate(recipe, step, steps, epoch):
@@ -61,29 +63,6 @@ def learning_rate(recipe, step, steps, epoch):
         else:
             rate = tf.train.polynomial_decay(recipe.learning_rate, step, steps, end_learning_rate=0.0)
         return rate * tf.minimum(1.0, tf.cast(step + 1, tf.float32) / recipe.warmup_steps)
-
-
-def session(saver, checkpoint_dir, last_step, feed, config, hooks):
-    """A MonitoredTrainingSession that goes on from the last checkpoint of checkpoint_dir, and ends at last_step.
-
-    feed: what fills the local variables, once. hooks: those of common.hooks. Raises UserError if the checkpoint
-    does not fit the graph.
-    """
-    checkpoints.go_on_from(checkpoint_dir, {v.op.name: v for v in tf.global_variables()})
-    with tf.name_scope("session"):
-        return tf.train.MonitoredTrainingSession(
-            checkpoint_dir=str(checkpoint_dir),
-            scaffold=tf.train.Scaffold(
-                saver=saver, local_init_op=tf.local_variables_initializer(), local_init_feed_dict=feed
-            ),
-            config=config,
-            # Save, Summaries and Report do these: the stock hooks put TensorBoard's files into checkpoint_dir, and
-            # write a START event each, of which the second one drops the first scalars.
-            save_checkpoint_steps=0,
-            save_summaries_steps=0,
-            log_step_count_steps=0,
-            hooks=[tf.train.StopAtStepHook(last_step=last_step), *hooks],
-        )
 
 
 def averages_for_variables(ema):
@@ -122,32 +101,45 @@ def loop(train_op, watched, validate, feed, record, recipe, checkpoint_dir, log_
     """Runs train_op up to the run's last step, or a signal, from the newest checkpoint if there is one.
 
     watched: the tensors "loss", "accuracy" and "learning_rate". validate(session): an evaluation.Evaluation. feed: what
-    fills the local variables. Returns the hooks.Report, and the number of the signal that ended it early, or None.
+    fills the local variables, once. Returns the hooks.Report, and the number of the signal that ended it early or None.
+    Raises UserError if the checkpoint does not fit the graph.
     """
+    checkpoints.go_on_from(checkpoint_dir, {v.op.name: v for v in tf.global_variables()})
     saver = tf.train.Saver(save_relative_paths=True)
     writer = tf.summary.FileWriter(str(log_dir))
     report = hooks.Report(watched, validate, recipe, record["dataset_title"], record["steps"], writer)
     save = hooks.Save(saver, checkpoint_dir, recipe.save_steps)
-    config = device.session_config(device_name)
+    last = tf.train.StopAtStepHook(last_step=record["steps"])
     with (
         hooks.StopOnSignal() as stop,
-        session(
-            saver, checkpoint_dir, record["steps"], feed, config, [report, hooks.Summaries(writer), save, stop]
-        ) as monitored,
+        tf.name_scope("session"),
+        tf.train.MonitoredTrainingSession(
+            checkpoint_dir=str(checkpoint_dir),
+            scaffold=tf.train.Scaffold(
+                saver=saver, local_init_op=tf.local_variables_initializer(), local_init_feed_dict=feed
+            ),
+            config=device.session_config(device_name),
+            # Save, Summaries and Report do these: the stock hooks put TensorBoard's files into checkpoint_dir, and
+            # write a START event each, of which the second one drops the first scalars.
+            save_checkpoint_steps=0,
+            save_summaries_steps=0,
+            log_step_count_steps=0,
+            hooks=[last, report, hooks.Summaries(writer), save, stop],
+        ) as session,
     ):
-        while not monitored.should_stop():
-            monitored.run(train_op)
+        while not session.should_stop():
+            session.run(train_op)
     return report, stop.received
 
 
-def run(task, args, recipe, data, image_format, backward):
+def run(task, args, data, image_format, backward):
     """Trains by backward() what the flags ask for, in the folder of that run, and prints what came of it.
 
-    image_format: the entries image_size, image_mean and image_std of run.json. Returns the exit status: 0, or 128 + the
-    number of the signal that ended it. Raises UserError if the folder holds another run, or another trainer is at work
-    there.
+    args: from arguments(). image_format: the entries image_size, image_mean and image_std of run.json. Returns the exit
+    status: 0, or 128 + the number of the signal that ended it. Raises UserError if the folder holds another run, or
+    another trainer is at work there.
     """
-    device_name = device.resolve(args.device)
+    recipe = args.recipe
     last_step = args.steps or max(1, round(recipe.epochs * len(data.train.labels) / recipe.batch_size))
     record = {
         "network": args.network,
@@ -174,7 +166,7 @@ def run(task, args, recipe, data, image_format, backward):
             print(f"{title}: at step {done} already, in {shown(checkpoint_dir)}{more}")
             return 0
         print(f"{title}: step {done} to {last_step}", flush=True)
-        report, stopped_by = backward(record, recipe, data, checkpoint_dir, log_dir, device_name)
+        report, stopped_by = backward(record, recipe, data, checkpoint_dir, log_dir, args.device)
     if stopped_by:
         name = signal.Signals(stopped_by).name
         print(f"stopped by {name} at step {report.step} of {last_step}; the same command goes on from there")

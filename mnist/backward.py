@@ -105,11 +105,10 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
 
 
 def main():
-    args = training.parser(__doc__, RECIPES, datasets.MNIST).parse_args()
-    recipe = training.recipe(args, RECIPES)
+    args = training.arguments(__doc__, RECIPES, datasets.MNIST)
     data = datasets.load_or_generate(datasets.MNIST, args.dataset, args.data_dir)
     image_format = {"image_size": IMAGE_SIZE, "image_mean": IMAGE_MEAN, "image_std": IMAGE_STD}
-    return training.run("mnist", args, recipe, data, image_format, backward)
+    return training.run("mnist", args, data, image_format, backward)
 
 
 if __name__ == "__main__":
