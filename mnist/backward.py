@@ -5,7 +5,7 @@
     python mnist/backward.py --network fully_connected    # 98.93 % after 32 s
     python mnist/backward.py --set learning_rate=0.1 --checkpoint-dir try --log-dir try    # another recipe, elsewhere
 
-(benchmarks/mnist.py: moving averages of the weights, mean of three seeds, two Zen 4 cores.)
+(benchmarks/training.py: moving averages of the weights, mean of three seeds, two Zen 4 cores.)
 
 A run that was stopped, in whatever way, goes on where it was when the same command is given again. The data set is
 MNIST unless --dataset says otherwise; where it cannot be had, digits drawn from fonts.
