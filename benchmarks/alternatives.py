@@ -29,7 +29,7 @@ import tensorflow.compat.v1 as tf
 CPU = device.resolve("cpu")
 DEFAULT = "airbench_slim"
 END = 0.02  # share of the learning rate that is left at the end
-SPEED_STEPS = 4, 16  # the difference of two short runs: what both have in common is no step
+SPEED_STEPS = 5, 35  # the difference of two short runs: what both have in common is no step
 
 
 def widths(*channels):
