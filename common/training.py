@@ -4,12 +4,11 @@ import dataclasses
 import signal
 
 from common import checkpoints, command_line, device, hooks, runs
-from common.command_line import shown
+from common.command_line import entry, shown
+from common.optimization import INITIALIZERS, LOSSES, OPTIMIZERS, PENALTIES, SCHEDULES
 
 import numpy as np
 import tensorflow.compat.v1 as tf
-
-SCHEDULES = ("exponential", "cosine", "triangular")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,14 +17,22 @@ class Recipe:
 
     batch_size: int  # images
     epochs: float
+    loss: str = entry(choices=LOSSES, default="cross_entropy")
+    reduction: str = entry(choices=("mean", "sum"), default="mean")  # of the loss, over the batch
+    label_smoothing: float = entry(below=1, default=0.0)  # share of the label that is spread over all classes
+    penalty: str = entry(choices=PENALTIES, default="l2")  # of the weights: ½Σw² or Σ|w|
+    regularizer: float = 0.0  # its factor
+    initializer: str = entry(choices=INITIALIZERS, default="own")  # of the weights
+    optimizer: str = entry(choices=OPTIMIZERS, default="nesterov")
+    momentum: float = entry(below=1, default=0.9)  # of momentum and nesterov
     learning_rate: float  # where the decay starts from
-    learning_rate_decay: float  # factor per epoch, applied smoothly, of the exponential schedule
-    schedule: str = command_line.entry(choices=SCHEDULES, default="exponential")
-    warmup_steps: int = 50  # it first rises over these: large first steps inflate weights that L2 is slow to shrink
-    momentum: float = command_line.entry(below=1, default=0.9)  # Nesterov's
-    regularizer: float  # of the L2 terms, ½Σw²
-    moving_average_decay: float = command_line.entry(below=1)  # per step
-    save_steps: int  # between checkpoints, and between validations
+    schedule: str = entry(choices=SCHEDULES, default="exponential")
+    learning_rate_decay: float = 1.0  # factor per decay_epochs, of exponential and staircase
+    decay_epochs: float = 1.0
+    warmup_steps: int = 1  # it first rises over these: large first steps inflate weights that L2 is slow to shrink
+    moving_average_decay: float = entry(below=1)  # per step
+    save_steps: int  # between checkpoints, and between evaluations
+    evaluate: str = entry(choices=("validation", "all"), default="validation")  # all: training and test images too
 
 
 def arguments(description, recipes, family):
@@ -49,22 +56,6 @@ def arguments(description, recipes, family):
     return args
 
 
-def learning_rate(recipe, step, steps, epoch):
-    """The learning rate of a step: the recipe's schedule, after a linear warm-up.
-
-    exponential: decays by a factor per epoch, whenever the run ends. cosine, triangular: fall to 0 at the run's last
-    step, along half a cosine or a line. step: scalar int64 tensor, 0 at the first. steps: of the run. epoch: steps.
-    """
-    with tf.name_scope("schedule"):
-        if recipe.schedule == "exponential":
-            rate = tf.train.exponential_decay(recipe.learning_rate, step, epoch, recipe.learning_rate_decay)
-        elif recipe.schedule == "cosine":
-            rate = tf.train.cosine_decay(recipe.learning_rate, step, steps)
-        else:
-            rate = tf.train.polynomial_decay(recipe.learning_rate, step, steps, end_learning_rate=0.0)
-        return rate * tf.minimum(1.0, tf.cast(step + 1, tf.float32) / recipe.warmup_steps)
-
-
 def averages_for_variables(ema):
     """A scope in which get_variable gives the moving averages of variables that exist: for validation in one graph.
 
@@ -79,15 +70,24 @@ def averages_for_variables(ema):
     return tf.variable_scope(tf.get_variable_scope(), reuse=True, custom_getter=average)
 
 
-def summarize(images, losses, learning_rate, ema):
-    """Writes for TensorBoard: the losses and the learning rate; the input; weights, averages, activations."""
-    for name, loss in losses.items():
-        tf.summary.scalar(f"loss/{name}", loss)
+def summarize(images, data_loss, loss, gradients, learning_rate, ema):
+    """Writes for TensorBoard: each term of the loss, raw and averaged; the learning rate; the input; weights, their
+    averages, gradients and activations.
+
+    gradients: (gradient, variable) pairs. Returns the operation that averages the losses: run it with each step.
+    """
+    losses = {"loss/total": loss, "loss/data": data_loss}
+    losses |= {f"penalty/{term.op.name}": term for term in tf.get_collection("losses")}
+    average = tf.train.ExponentialMovingAverage(0.9, name="average")
+    averaging = average.apply(list(losses.values()))
+    for name, value in losses.items():
+        tf.summary.scalar(name, value)
+        tf.summary.scalar(f"{name}_averaged", average.average(value))
     tf.summary.scalar("learning_rate", learning_rate)
     tf.summary.image("input", images, max_outputs=8, collections=[hooks.PICTURES])
-    for variable in tf.trainable_variables():
-        tf.summary.histogram(f"weights/{variable.op.name}", variable, collections=[hooks.PICTURES])
-        tf.summary.histogram(f"averages/{variable.op.name}", ema.average(variable), collections=[hooks.PICTURES])
+    for gradient, variable in gradients:
+        for kind, value in ("weights", variable), ("averages", ema.average(variable)), ("gradients", gradient):
+            tf.summary.histogram(f"{kind}/{variable.op.name}", value, collections=[hooks.PICTURES])
     for activation in tf.get_collection(tf.GraphKeys.ACTIVATIONS):
         name = activation.op.name
         tf.summary.histogram(f"activations/{name}", activation, collections=[hooks.PICTURES])
@@ -95,19 +95,19 @@ def summarize(images, losses, learning_rate, ema):
             with tf.name_scope("zero_fractions/"):  # with the slash: the same scope each time
                 sparsity = tf.nn.zero_fraction(activation)
             tf.summary.scalar(f"sparsity/{name}", sparsity)
+    return averaging
 
 
-def loop(train_op, watched, validate, feed, record, recipe, checkpoint_dir, log_dir, device_name):
+def loop(train_op, watched, evaluators, feed, record, recipe, checkpoint_dir, log_dir, device_name):
     """Runs train_op up to the run's last step, or a signal, from the newest checkpoint if there is one.
 
-    watched: the tensors "loss", "accuracy" and "learning_rate". validate(session): an evaluation.Evaluation. feed: what
-    fills the local variables, once. Returns the hooks.Report, and the number of the signal that ended it early or None.
+    watched, evaluators: as for hooks.Report. feed: what fills the local variables, once. Returns the hooks.Report, and the number of the signal that ended it early or None.
     Raises UserError if the checkpoint does not fit the graph.
     """
     checkpoints.go_on_from(checkpoint_dir, {v.op.name: v for v in tf.global_variables()})
     saver = tf.train.Saver(save_relative_paths=True)
     writer = tf.summary.FileWriter(str(log_dir))
-    report = hooks.Report(watched, validate, recipe, record["dataset_title"], record["steps"], writer)
+    report = hooks.Report(watched, evaluators, recipe, record["dataset_title"], record["steps"], writer)
     save = hooks.Save(saver, checkpoint_dir, recipe.save_steps)
     last = tf.train.StopAtStepHook(last_step=record["steps"])
     with (
