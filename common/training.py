@@ -101,7 +101,8 @@ def summarize(images, data_loss, loss, gradients, learning_rate, ema):
 def loop(train_op, watched, evaluators, feed, record, recipe, checkpoint_dir, log_dir, device_name):
     """Runs train_op up to the run's last step, or a signal, from the newest checkpoint if there is one.
 
-    watched, evaluators: as for hooks.Report. feed: what fills the local variables, once. Returns the hooks.Report, and the number of the signal that ended it early or None.
+    watched, evaluators: as for hooks.Report. feed: what fills the local variables, once. Returns the hooks.Report, and
+    the number of the signal that ended it early, or None.
     Raises UserError if the checkpoint does not fit the graph.
     """
     checkpoints.go_on_from(checkpoint_dir, {v.op.name: v for v in tf.global_variables()})
