@@ -136,6 +136,50 @@ def measure(row, limit, data, data_dir):
     }
 
 
+TABLE = """| name | parameters | multiply-adds | the notes | validation | test | test, raw | steps | seconds | images/s |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+def table(task, results):
+    lines = [TABLE]
+    for row in ROWS:
+        if row.task == task and row.name in results:
+            found = results[row.name]
+            percent = {split: f"{accuracy:.2%}".replace("%", " %") for split, accuracy in found["accuracies"].items()}
+            cut = "" if found["step"] >= found["steps"] else f" of {found['steps']:,}"
+            lines.append(
+                f"| `{row.name}` | {found['parameters']:,} | {found['multiply_adds'] / 1e6:,.1f} M | {row.headline} | "
+                f"{percent['validation']} | {percent['test']} | {percent['test_raw']} | {found['step']:,}{cut} | "
+                f"{found['seconds']:,.0f} | {found['images_per_second']:,.0f} |\n"
+            )
+    return "".join(lines)
+
+
+def draw(results, path):
+    """The validation accuracy of every run over its seconds, one panel a task."""
+    figure, axes = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
+    for axis, (task, title) in zip(axes, (("mnist", "MNIST"), ("cifar10", "CIFAR-10")), strict=True):
+        for row in ROWS:
+            if row.task == task and row.name in results:
+                axis.plot(*zip(*results[row.name]["curve"], strict=True), label=row.name, marker=".")
+        axis.set(title=title, xlabel="seconds of training", ylabel="validation accuracy (EMA)", xscale="log")
+        axis.grid(alpha=0.25)
+        axis.legend(frameon=False, fontsize=8)
+    axes[0].set_ylim(0.88, 1.0)
+    figure.savefig(path, dpi=110)
+
+
+def write(results):
+    page = ROOT / "docs" / "results.md"
+    before, _, after = page.read_text().partition("<!-- tables -->")
+    _, _, after = after.partition("<!-- end of tables -->")
+    tables = f"\n## MNIST\n\n{table('mnist', results)}\n## CIFAR-10\n\n{table('cifar10', results)}\n"
+    machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, TensorFlow {tf.__version__}"
+    page.write_text(f"{before}<!-- tables -->\n{tables}{machine}\n<!-- end of tables -->{after}")
+    draw(results, ROOT / "docs" / "results.png")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=sorted({row.network for row in ROWS}), metavar="NAME")
