@@ -136,7 +136,8 @@ def measure(row, limit, data, data_dir):
     }
 
 
-TABLE = """| name | parameters | multiply-adds | the notes | validation | test | test, raw | steps | seconds | images/s |
+TABLE = """\
+| name | parameters | multiply-adds | the notes | validation | test | raw | steps | seconds | images/s |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
@@ -149,7 +150,8 @@ def table(task, results):
             percent = {split: f"{accuracy:.2%}".replace("%", " %") for split, accuracy in found["accuracies"].items()}
             cut = "" if found["step"] >= found["steps"] else f" of {found['steps']:,}"
             lines.append(
-                f"| `{row.name}` | {found['parameters']:,} | {found['multiply_adds'] / 1e6:,.1f} M | {row.headline} | "
+                f"| `{row.name}` | {found['parameters']:,} | {found['multiply_adds'] / 1e6:,.1f} M | "
+                f"{row.headline} | "
                 f"{percent['validation']} | {percent['test']} | {percent['test_raw']} | {found['step']:,}{cut} | "
                 f"{found['seconds']:,.0f} | {found['images_per_second']:,.0f} |\n"
             )
@@ -175,8 +177,9 @@ def write(results):
     before, _, after = page.read_text().partition("<!-- tables -->")
     _, _, after = after.partition("<!-- end of tables -->")
     tables = f"\n## MNIST\n\n{table('mnist', results)}\n## CIFAR-10\n\n{table('cifar10', results)}\n"
-    machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, TensorFlow {tf.__version__}"
-    page.write_text(f"{before}<!-- tables -->\n{tables}{machine}\n<!-- end of tables -->{after}")
+    machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    tables = f"<!-- tables -->\n{tables}{machine}, TensorFlow {tf.__version__}\n<!-- end of tables -->"
+    page.write_text(before + tables + after)
     draw(results, ROOT / "docs" / "results.png")
 
 
