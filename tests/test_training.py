@@ -9,8 +9,8 @@ import threading
 import time
 
 import cifar10.backward
-import cifar10.forward
-from common import checkpoints, command_line, hooks, runs, testing, training
+from cifar10.networks import airbench
+from common import checkpoints, command_line, hooks, optimization, runs, testing
 from common.command_line import UserError
 from mnist import backward
 from mnist.forward import NETWORKS, forward
@@ -85,16 +85,18 @@ def test_learning_rate_at_chosen_steps(tiny, tmp_path):
         assert rates[step] == pytest.approx(expected, rel=1e-5)
 
 
-def test_loss_is_cross_entropy_plus_every_l2_term(tiny, tmp_path, graph):
+def test_loss_is_that_of_the_data_plus_every_penalty(tiny, tmp_path, graph):
     recipe = TINY["fully_connected"]
     run = conftest.record("fully_connected", tiny, recipe, steps=1)
     backward.backward(run, recipe, tiny, tmp_path, tmp_path / "logs", CPU)
-    names = ("total", "cross_entropy", "l2")
-    total, cross_entropy, l2 = (scalars(tmp_path / "logs", f"loss/{name}")[1] for name in names)
-    assert total == pytest.approx(cross_entropy + l2, rel=1e-6)
     initial = train(tmp_path / "frozen", tiny, 1, learning_rate=0.0)
-    squares = sum(np.square(initial[f"{layer}/weights"]).sum() for layer in ("hidden", "logits"))
-    assert l2 == pytest.approx(0.5 * TINY["fully_connected"].regularizer * squares, rel=1e-4)
+    penalties = 0
+    for layer in ("hidden", "logits"):
+        term = scalars(tmp_path / "logs", f"penalty/{layer}/l2_loss")[1]
+        assert term == pytest.approx(0.5 * recipe.regularizer * np.square(initial[f"{layer}/weights"]).sum(), rel=1e-4)
+        penalties += term
+    total, data = (scalars(tmp_path / "logs", f"loss/{name}")[1] for name in ("total", "data"))
+    assert total == pytest.approx(data + penalties, rel=1e-6)
     assert len(graph.get_collection("losses")) == 2  # validation adds none
 
 
@@ -118,7 +120,7 @@ def test_resumed_cifar10_run_ends_in_the_same_checkpoint(tiny_shapes, tmp_path):
         train_objects(tmp_path / "parts", tiny_shapes, steps)
     assert len({digest(tmp_path / run / "model.ckpt-6.data-00000-of-00001") for run in ("whole", "parts")}) == 1
     mean, std = np.float32(120), np.float32(60)  # conftest.record
-    expected = cifar10.forward.whitening_kernels((tiny_shapes.train.images - mean) / std)
+    expected = airbench.initial((tiny_shapes.train.images - mean) / std)["whitening"]
     np.testing.assert_allclose(whole["whiten/weights"], expected, rtol=1e-4, atol=1e-5)
     assert "whiten/weights/ExponentialMovingAverage" not in whole
 
@@ -141,7 +143,7 @@ def test_bias_scale_multiplies_the_steps_of_offsets_only(tiny_shapes, tmp_path):
 def test_schedules_fall_to_zero_at_the_last_step(schedule):
     recipe = dataclasses.replace(TINY["convnet"], learning_rate=2.0, warmup_steps=10, schedule=schedule)
     step = tf.placeholder(tf.int64, [])
-    rate = training.learning_rate(recipe, step, steps=1000, epoch=100)
+    rate = optimization.learning_rate(recipe, step, steps=1000, epoch=100)
     with tf.Session() as session:
         first, fifth, quarter, half, last = (session.run(rate, {step: i}) for i in (0, 4, 250, 500, 1000))
     assert (half, last) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-6))
@@ -152,11 +154,14 @@ def test_schedules_fall_to_zero_at_the_last_step(schedule):
 def test_cifar10_loss_is_cross_entropy_of_smoothed_labels_plus_every_l2_term(tiny_shapes, tmp_path):
     """The cross-entropy is linear in the labels: a share s of smoothing takes it that far to the uniform one's."""
     losses = {}
+    blocks = [f"penalty/block{block}/conv{i}/l2_loss" for block in (1, 2, 3) for i in (1, 2)]
+    penalties = [*blocks, "penalty/logits/l2_loss"]
     for share in (0.0, 0.25, 0.75):
         folder = tmp_path / str(share)
         values = train_objects(folder, tiny_shapes, 1, learning_rate=0.0, label_smoothing=share)
         losses[share], l2, total = (
-            scalars(folder / "logs", f"loss/{name}")[1] for name in ("cross_entropy", "l2", "total")
+            sum(scalars(folder / "logs", f"{name}")[1] for name in names)
+            for names in (["loss/data"], penalties, ["loss/total"])
         )
         assert total == pytest.approx(losses[share] + l2, rel=1e-6)
         squares = sum(np.square(v).sum() for n, v in values.items() if n.endswith("weights") and "whiten" not in n)
@@ -393,3 +398,15 @@ def test_follow_ends_when_the_trainer_has_died(tiny, tmp_path):
         threading.Timer(0.5, may_end.set).start()
     thread.join()
     assert seen == [4]
+
+
+def test_evaluate_all_shows_every_split(tiny, tmp_path):
+    train(tmp_path, tiny, 4, "mechanics", evaluate="all")
+    for name in ("validation", "training_set", "test"):
+        assert list(scalars(tmp_path / "logs", f"accuracy/{name}")) == [4]
+
+
+def test_averaged_losses_follow_the_raw_ones(tiny, tmp_path):
+    train(tmp_path, tiny, 1)
+    raw, averaged = (scalars(tmp_path / "logs", f"loss/total{suffix}")[1] for suffix in ("", "_averaged"))
+    assert raw > 0 and averaged >= 0
