@@ -61,8 +61,8 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
 
         # Train step, after the updates of the batch-norm statistics.
         optimizer = optimization.OPTIMIZERS[recipe.optimizer](learning_rate, recipe.momentum)
+        gradients = scale_biases(optimizer.compute_gradients(loss), recipe.bias_scale)
         with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
-            gradients = scale_biases(optimizer.compute_gradients(loss), recipe.bias_scale)
             train_step = optimizer.apply_gradients(gradients, global_step)
 
         # EMA, of the statistics too: inside the control dependency, or nothing would order it after the train step.
