@@ -134,7 +134,7 @@ def augmented(function, images, *args, step=STEP, seed=1, **kwargs):
 
 def test_random_crop_is_a_crop_of_the_reflected_image():
     images = numbered_pixels(300)
-    cropped = augmented(batches.random_crop, images, padding=2)
+    cropped = augmented(batches.random_crop, images, padding=2, size=8)
     padded = np.pad(images, [(0, 0), (2, 2), (2, 2), (0, 0)], "reflect")
     places = [
         [(y, x) for y in range(5) for x in range(5) if np.array_equal(padded[i, y : y + 8, x : x + 8], cropped[i])]
@@ -170,7 +170,7 @@ def test_cutout_paints_one_square_anywhere(size):
 
 @pytest.mark.parametrize(
     ("function", "args"),
-    [(batches.random_crop, [2]), (batches.random_mirror, []), (batches.cutout, [4, [0.0, 0.0, 0.0]])],
+    [(batches.random_crop, [2, 8]), (batches.random_mirror, []), (batches.cutout, [4, [0.0, 0.0, 0.0]])],
     ids=["crop", "mirror", "cutout"],
 )
 def test_augmentation_depends_on_seed_and_step_alone(function, args):
@@ -181,7 +181,7 @@ def test_augmentation_depends_on_seed_and_step_alone(function, args):
     assert (first != augmented(function, images, *args, seed=2)).any()
 
 
-@pytest.mark.parametrize(("function", "args"), [(batches.random_crop, [0]), (batches.cutout, [0, [0.0] * 3])])
+@pytest.mark.parametrize(("function", "args"), [(batches.random_crop, [0, 8]), (batches.cutout, [0, [0.0] * 3])])
 def test_augmentation_of_no_extent_changes_nothing(function, args):
     images = numbered_pixels(3)
     np.testing.assert_array_equal(augmented(function, images, *args), images)
@@ -192,7 +192,7 @@ def test_augmented_images_keep_their_labels():
     data = batches.on_device(numbered(25), "data")
     step = tf.constant(STEP, tf.int64)
     images, labels = batches.shuffled(data, step, 20, seed=1)
-    images = batches.random_mirror(batches.random_crop(images, step, 1, padding=2), step, 1)
+    images = batches.random_mirror(batches.random_crop(images, step, 1, padding=2, size=4), step, 1)
     found, expected = run_with(data, images, labels)
     np.testing.assert_array_equal(found % 10, np.broadcast_to(expected[:, None, None, None], found.shape))
     assert len(set(expected)) > 5

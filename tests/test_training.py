@@ -312,7 +312,7 @@ def test_overrides_are_typed():
         with pytest.raises(UserError, match="must be at least 0, and below"):
             command_line.override(objects, [setting])
     for setting, message in [
-        ("batch=3", "no entry 'batch' in the recipe; there are batch_size, epochs, learning_rate"),
+        ("batch=3", "no entry 'batch' in the recipe; there are batch_size, epochs, loss"),
         ("batch_size=3.5", "batch_size is of type int, '3.5' is not"),
         ("batch_size=0", "batch_size must be at least 1"),
         ("learning_rate=-1", "learning_rate must be at least 0"),
