@@ -110,7 +110,7 @@ def folders(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--network", "resnet"], "argument --network: invalid choice: resnet (choose from convnet, lenet5"),
+        (["--network", "resnet"], "argument --network: invalid choice: resnet (choose from convnet, softmax"),
         (["--device", "/device:GPU:7"], "no device /device:GPU:7 on this machine; there is: /device:CPU:0"),
         (["--dataset", "cats"], "argument --dataset: invalid choice: cats (choose from mnist, fashion, kmnist"),
     ],
@@ -200,7 +200,7 @@ def test_run_json_of_an_unknown_network_lists_those_there_are(call, trained, tmp
     folder, flags = trained
     runs.write(folder, json.loads((folder / "run.json").read_text()) | {"network": "mine"})
     status, _, err = call(app.main, *flags[:4], draw_seven(tmp_path / "seven.png"))
-    assert status == 1 and "names the network 'mine'; there are convnet, lenet5, fully_connected" in err
+    assert status == 1 and "names the network 'mine'; there are convnet, softmax, fully_connected" in err
 
 
 def test_tester_flags(call, trained, tmp_path, real_mnist, monkeypatch):

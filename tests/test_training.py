@@ -317,7 +317,7 @@ def test_overrides_are_typed():
         ("batch_size=0", "batch_size must be at least 1"),
         ("learning_rate=-1", "learning_rate must be at least 0"),
         ("moving_average_decay=2", "moving_average_decay must be at least 0, and below 1"),
-        ("schedule=linear", "schedule must be one of exponential, cosine, triangular"),
+        ("schedule=linear", "schedule must be one of exponential, staircase, cosine, triangular"),
         ("learning_rate=nan", "learning_rate must be at least 0, and finite"),
         ("batch_size", "KEY=VALUE"),
     ]:
