@@ -17,7 +17,7 @@ from pathlib import Path
 if not __package__:  # run as a script: the path starts at the repository, not at cifar10/
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from cifar10.forward import IMAGE_SIZE, NETWORKS, forward, initial_values
+from cifar10.forward import IMAGE_SIZE, NETWORKS, crop_size, forward, initial_values
 from common import batches, command_line, datasets, evaluation, optimization, training
 
 import numpy as np
@@ -46,7 +46,7 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
         global_step = tf.train.get_or_create_global_step()
         step = tf.identity(global_step, "step")  # read once, before the train step increments it
         images, labels = batches.shuffled(train, step, recipe.batch_size, seed)
-        images = batches.random_crop(images, step, seed, recipe.padding, recipe.crop)
+        images = batches.random_crop(images, step, seed, recipe.padding, crop_size(record["network"]))
         images = batches.random_mirror(images, step, seed) if recipe.mirror else images
         images = batches.random_light(images, step, seed, recipe.brightness, recipe.contrast)
         images = batches.cutout(images, step, seed, recipe.cutout, fill=mean)

@@ -35,13 +35,18 @@ NETWORKS = {
 def forward(x, train, regularizer, network="airbench_slim", **initial):
     """Builds a network in the current graph.
 
-    x: float32 [batch, 32, 32, 3], standardised; any batch size.
+    x: float32 [batch, 32, 32, 3], standardised; any batch size. In training, crops of crop_size(network).
     train: a Python bool: batch statistics, or moving averages.
     regularizer: a function of weights, such as layers.l2(1e-4), whose terms go to the collection "losses"; or None.
     initial: what initial_values() gives, where training starts; later a checkpoint overwrites it.
     Returns the logits, float32 [batch, 10].
     """
     return NETWORKS[network].network(x, train, regularizer, **initial)
+
+
+def crop_size(network):
+    """Side of the squares that a network trains on, pixels: a tester or an app still gives it the whole image."""
+    return getattr(NETWORKS[network], "CROP", IMAGE_SIZE)
 
 
 def initial_values(network, images):

@@ -22,8 +22,6 @@ from mnist.forward import IMAGE_SIZE, NETWORKS, forward
 import tensorflow.compat.v1 as tf
 
 IMAGE_MEAN, IMAGE_STD = 0.0, 255.0  # the input is (pixel - mean) / std: 0 is paper, and so is the convolutions' padding
-
-
 RECIPES = {name: network.RECIPE for name, network in NETWORKS.items()}
 
 

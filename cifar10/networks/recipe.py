@@ -10,7 +10,6 @@ from common.command_line import entry
 class Recipe(training.Recipe):
     bias_scale: float = 1.0  # factor on the learning rate of the batch-norm offsets
     padding: int = entry(least=0, below=32, default=0)  # augmentation: largest move along an axis, pixels
-    crop: int = entry(least=4, below=33, default=32)  # side of what is cut out at random, pixels
     mirror: int = entry(least=0, below=2, default=0)  # 1: half of the images are mirrored
     cutout: int = entry(least=0, default=0)  # side of the square that is painted over, pixels
     brightness: float = 0.0  # largest change either way, pixel values
