@@ -23,7 +23,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
-from common import checkpoints, datasets, device, runs, testing
+from common import checkpoints, command_line, datasets, device, runs, testing
 
 import matplotlib
 import tensorflow.compat.v1 as tf
@@ -87,14 +87,16 @@ def train(row, limit, data_dir, folder):
     command += ["--data-dir", data_dir, "--device", "cpu"]
     command += ["--checkpoint-dir", folder / "checkpoints", "--log-dir", folder / "logs"]
     command += ["--set", *row.settings] if row.settings else []
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        status = process.wait(limit)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
-        status = process.wait()
-    if status not in (0, 128 + signal.SIGINT):
-        sys.exit(f"error: {' '.join(map(str, command))} failed")
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+        try:
+            status = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            status = process.wait()
+        if status not in (0, 128 + signal.SIGINT):
+            errors.seek(0)
+            sys.exit(f"{errors.read()}error: {' '.join(map(str, command))} failed")
 
 
 def scalars(log_dir, tag):
@@ -137,13 +139,14 @@ def measure(row, limit, data, data_dir):
 
 
 TABLE = """\
-| name | parameters | multiply-adds | the notes | validation | test | raw | steps | seconds | images/s |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| name | parameters | multiply-adds | the notes | validation: EMA | raw | test: EMA | raw | steps | seconds | images/s |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
 def table(task, results):
-    lines = [TABLE]
+    data = {found["data"] for name, found in results.items() if name in {row.name for row in ROWS if row.task == task}}
+    lines = [f"\n## {', '.join(sorted(data))}\n\n", TABLE]
     for row in ROWS:
         if row.task == task and row.name in results:
             found = results[row.name]
@@ -152,8 +155,8 @@ def table(task, results):
             lines.append(
                 f"| `{row.name}` | {found['parameters']:,} | {found['multiply_adds'] / 1e6:,.1f} M | "
                 f"{row.headline} | "
-                f"{percent['validation']} | {percent['test']} | {percent['test_raw']} | {found['step']:,}{cut} | "
-                f"{found['seconds']:,.0f} | {found['images_per_second']:,.0f} |\n"
+                f"{percent['validation']} | {percent['validation_raw']} | {percent['test']} | {percent['test_raw']} | "
+                f"{found['step']:,}{cut} | {found['seconds']:,.0f} | {found['images_per_second']:,.0f} |\n"
             )
     return "".join(lines)
 
@@ -176,9 +179,9 @@ def write(results):
     page = ROOT / "docs" / "results.md"
     before, _, after = page.read_text().partition("<!-- tables -->")
     _, _, after = after.partition("<!-- end of tables -->")
-    tables = f"\n## MNIST\n\n{table('mnist', results)}\n## CIFAR-10\n\n{table('cifar10', results)}\n"
+    tables = "".join(table(task, results) for task in FAMILIES)
     machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    tables = f"<!-- tables -->\n{tables}{machine}, TensorFlow {tf.__version__}\n<!-- end of tables -->"
+    tables = f"<!-- tables -->\n{tables}\n{machine}, TensorFlow {tf.__version__}\n<!-- end of tables -->"
     page.write_text(before + tables + after)
     draw(results, ROOT / "docs" / "results.png")
 
@@ -186,7 +189,8 @@ def write(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=sorted({row.network for row in ROWS}), metavar="NAME")
-    parser.add_argument("--limit", type=float, default=1200.0, help="seconds of each run (default: %(default)s)")
+    seconds = command_line.positive(float)
+    parser.add_argument("--limit", type=seconds, default=1200.0, help="seconds of each run (default: %(default)s)")
     parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("DATA_DIR", ROOT / "data")))
     args = parser.parse_args()
     kept = ROOT / "docs" / "results.json"
@@ -200,8 +204,8 @@ def main():
             accuracies = ", ".join(f"{k} {v:.4f}" for k, v in results[row.name]["accuracies"].items())
             print(f"{row.name}: {accuracies}, {time.perf_counter() - started:.0f} s", flush=True)
             kept.write_text(json.dumps(results, indent=1) + "\n")
-    write(results)
+            write(results)
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

@@ -36,7 +36,7 @@ class NotFinite(UserError):
     def __init__(self, step, what):
         super().__init__(
             f"training diverged at step {step}: {what}. Nothing that is not finite was saved. Start "
-            "again in another --checkpoint-dir with a smaller learning rate, as in --set learning_rate=0.01"
+            "again in another --checkpoint-dir with a smaller learning_rate, by --set"
         )
 
 

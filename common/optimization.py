@@ -27,12 +27,13 @@ def _cross_entropy(targets, logits):
 
 
 def _mean_squared_error(targets, logits):
+    """Of the probabilities, the mean over the classes."""
     return tf.reduce_mean(tf.squared_difference(tf.nn.softmax(logits), targets), axis=1)
 
 
 def _hinge(targets, logits):
     """Of each class against all others: max(0, 1 - logit) for the label, max(0, 1 + logit) for the rest."""
-    return tf.reduce_mean(tf.nn.relu(1 - (2 * targets - 1) * logits), axis=1)
+    return tf.reduce_mean(targets * tf.nn.relu(1 - logits) + (1 - targets) * tf.nn.relu(1 + logits), axis=1)
 
 
 LOSSES = {"cross_entropy": _cross_entropy, "mean_squared_error": _mean_squared_error, "hinge": _hinge}
@@ -52,8 +53,8 @@ def data_loss(recipe, labels, logits):
 
 
 def regularizer(recipe):
-    """The recipe's penalty of weights: a function of them."""
-    return PENALTIES[recipe.penalty](recipe.regularizer)
+    """The recipe's penalty of weights, a function of them, or None."""
+    return PENALTIES[recipe.penalty](recipe.regularizer) if recipe.regularizer else None
 
 
 def initialized(recipe):

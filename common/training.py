@@ -1,10 +1,10 @@
-"""What the trainers share: flags, recipe, learning rate, TensorBoard's summaries, the loop, and the run around it."""
+"""What the trainers share: flags, recipe, evaluations, TensorBoard's summaries, the loop, and the run around it."""
 
 import dataclasses
 import signal
 
-from common import checkpoints, command_line, device, hooks, runs
-from common.command_line import entry, shown
+from common import batches, checkpoints, command_line, device, evaluation, hooks, runs
+from common.command_line import UserError, entry, shown
 from common.optimization import INITIALIZERS, LOSSES, OPTIMIZERS, PENALTIES, SCHEDULES
 
 import numpy as np
@@ -16,7 +16,7 @@ class Recipe:
     """How a network is trained; a task adds its augmentation. --set changes single entries."""
 
     batch_size: int  # images
-    epochs: float
+    epochs: float = entry(above=0)
     loss: str = entry(choices=LOSSES, default="cross_entropy")
     reduction: str = entry(choices=("mean", "sum"), default="mean")  # of the loss, over the batch
     label_smoothing: float = entry(below=1, default=0.0)  # share of the label that is spread over all classes
@@ -27,19 +27,28 @@ class Recipe:
     momentum: float = entry(below=1, default=0.9)  # of momentum and nesterov
     learning_rate: float  # where the decay starts from
     schedule: str = entry(choices=SCHEDULES, default="exponential")
-    learning_rate_decay: float = 1.0  # factor per decay_epochs, of exponential and staircase
-    decay_epochs: float = 1.0
+    learning_rate_decay: float = entry(above=0, default=1.0)  # factor per decay_epochs, of exponential and staircase
+    decay_epochs: float = entry(above=0, default=1.0)
     warmup_steps: int = 1  # it first rises over these: large first steps inflate weights that L2 is slow to shrink
     moving_average_decay: float = entry(below=1)  # per step
     save_steps: int  # between checkpoints, and between evaluations
     evaluate: str = entry(choices=("validation", "all"), default="validation")  # all: training and test images too
 
 
+NEEDS = {  # what an entry has an effect with
+    "penalty": ("a regularizer above 0", lambda recipe: recipe.regularizer),
+    "momentum": ("optimizer=momentum or nesterov", lambda recipe: recipe.optimizer in ("momentum", "nesterov")),
+    "learning_rate_decay": ("schedule=exponential or staircase", lambda recipe: recipe.schedule in LASTING),
+    "decay_epochs": ("a learning_rate_decay other than 1", lambda recipe: recipe.learning_rate_decay != 1),
+}
+LASTING = ("exponential", "staircase")  # schedules that do not depend on the last step
+
+
 def arguments(description, recipes, family):
     """What the command line of a trainer asks for; `device` and `recipe` are resolved.
 
     recipes: by the name of the network, the default first. family: of data sets. Raises UserError for a device that is
-    not there and for an invalid entry of the recipe.
+    not there, and for an entry of the recipe that is invalid or changes nothing.
     """
     parser = command_line.parser(description, list(recipes), list(family))
     command_line.add_data_dir(parser)
@@ -47,27 +56,40 @@ def arguments(description, recipes, family):
     number = command_line.positive(int)
     parser.add_argument("--steps", metavar="N", type=number, help="train up to this step, not by the recipe's epochs")
     parser.add_argument("--seed", metavar="N", type=number, default=1, help="of weights, batches and augmentation (1)")
-    parser.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate (exponential)")
+    parser.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate, instead of the recipe's")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change entries of the recipe")
     args = parser.parse_args()
     schedule = [f"schedule={args.schedule}"] if args.schedule else []
     args.recipe = command_line.override(recipes[args.network], args.set + schedule)
+    for setting in args.set:
+        key = setting.partition("=")[0]
+        if key in NEEDS and not NEEDS[key][1](args.recipe):
+            raise UserError(f"--set {setting} changes nothing: it needs {NEEDS[key][0]}")
     args.device = device.resolve(args.device)
     return args
 
 
-def averages_for_variables(ema):
-    """A scope in which get_variable gives the moving averages of variables that exist: for validation in one graph.
+def evaluators(forward, record, data, train, ema):
+    """Evaluations with the moving averages of the weights, in the graph that trains.
 
-    A variable that has none, as it is not trained, is given itself.
+    data: datasets.DataSet. train: its training images, a batches.OnDevice. Returns for hooks.Report and loop(): a dict
+    from the name of the images to a function of a session, and what fills the local variables of these images.
     """
 
     def average(getter, *args, **kwargs):
         variable = getter(*args, **kwargs)
         shadow = ema.average(variable)
-        return variable if shadow is None else shadow
+        return variable if shadow is None else shadow  # none of a variable that is not trained
 
-    return tf.variable_scope(tf.get_variable_scope(), reuse=True, custom_getter=average)
+    evaluated = {"validation": batches.on_device(data.validation, "validation_data")}
+    if record["recipe"]["evaluate"] == "all":
+        evaluated |= {"training_set": train, "test": batches.on_device(data.test, "test_data")}
+    with tf.variable_scope(tf.get_variable_scope(), reuse=True, custom_getter=average):
+        found = {
+            name: evaluation.evaluator(split, lambda images: evaluation.logits(forward, record, images), name)
+            for name, split in evaluated.items()
+        }
+    return found, {key: array for split in evaluated.values() for key, array in split.feed.items()}
 
 
 def summarize(images, data_loss, loss, gradients, learning_rate, ema):
@@ -78,11 +100,12 @@ def summarize(images, data_loss, loss, gradients, learning_rate, ema):
     """
     losses = {"loss/total": loss, "loss/data": data_loss}
     losses |= {f"penalty/{term.op.name}": term for term in tf.get_collection("losses")}
-    average = tf.train.ExponentialMovingAverage(0.9, name="average")
+    average = tf.train.ExponentialMovingAverage(0.9, zero_debias=True, name="average")
     averaging = average.apply(list(losses.values()))
     for name, value in losses.items():
         tf.summary.scalar(name, value)
-        tf.summary.scalar(f"{name}_averaged", average.average(value))
+        with tf.control_dependencies([averaging]):
+            tf.summary.scalar(f"{name}_averaged", average.average(value).read_value())
     tf.summary.scalar("learning_rate", learning_rate)
     tf.summary.image("input", images, max_outputs=8, collections=[hooks.PICTURES])
     for gradient, variable in gradients:
@@ -159,7 +182,7 @@ def run(task, args, data, image_format, backward):
     log_dir.mkdir(parents=True, exist_ok=True)
     title = f"{args.network} on {data.title}"
     with runs.lock(checkpoint_dir):
-        may_grow = recipe.schedule == "exponential"  # the others end at a step that was fixed at the start
+        may_grow = recipe.schedule in LASTING  # the others end at a step that was fixed at the start
         runs.start(checkpoint_dir, record, may_grow)
         done = checkpoints.step(checkpoints.latest(checkpoint_dir))
         if done >= last_step:

@@ -16,7 +16,7 @@ from pathlib import Path
 if not __package__:  # run as a script: the path starts at the repository, not at mnist/
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common import batches, command_line, datasets, evaluation, optimization, training
+from common import batches, command_line, datasets, optimization, training
 from mnist.forward import IMAGE_SIZE, NETWORKS, forward
 
 import tensorflow.compat.v1 as tf
@@ -35,9 +35,6 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
     with tf.device(device_name):
         # Data: uint8, kept on the device.
         train = batches.on_device(data.train, "train_data")
-        evaluated = {"validation": batches.on_device(data.validation, "validation_data")}
-        if recipe.evaluate == "all":
-            evaluated |= {"training_set": train, "test": batches.on_device(data.test, "test_data")}
 
         # Batch: a function of (seed, global step) alone.
         global_step = tf.train.get_or_create_global_step()
@@ -53,11 +50,11 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
         # Loss: of the data, and the terms that the weights left in a collection.
         with tf.name_scope("loss"):
             data_loss = optimization.data_loss(recipe, labels, logits)
-            loss = tf.add_n([data_loss, *tf.get_collection("losses")])
+            loss = tf.add_n([data_loss, *tf.get_collection("losses")], name="total")
         with tf.name_scope("accuracy"):
             accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels), tf.float32))
 
-        # Learning rate: decays exponentially, after a short linear warm-up, unless the recipe says otherwise.
+        # Learning rate: warm-up and decay as the recipe says, exponential unless it says otherwise.
         epoch = train.size / recipe.batch_size  # steps
         learning_rate = optimization.learning_rate(recipe, step, record["steps"], epoch)
 
@@ -74,15 +71,11 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
 
         summaries = training.summarize(images, data_loss, loss, gradients, learning_rate, ema)
         train_op = tf.group(averages, summaries)
-        with training.averages_for_variables(ema):
-            evaluators = {
-                name: evaluation.evaluator(split, lambda images: evaluation.logits(forward, record, images), name)
-                for name, split in evaluated.items()
-            }
+        evaluators, evaluated = training.evaluators(forward, record, data, train, ema)
 
     # Saver and loop.
     watched = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
-    feed = train.feed | {key: array for split in evaluated.values() for key, array in split.feed.items()}
+    feed = train.feed | evaluated
     return training.loop(train_op, watched, evaluators, feed, record, recipe, checkpoint_dir, log_dir, device_name)
 
 

@@ -33,20 +33,23 @@ def run(*fetches):
 
 
 @pytest.mark.parametrize(
-    ("size", "cin", "cout", "kernel"),
+    ("size", "cin", "cout", "kernel", "stride", "padding"),
     [
-        (28, 1, 16, 3), (28, 16, 16, 3), (14, 16, 32, 3), (14, 32, 32, 3), (7, 32, 64, 3), (7, 64, 64, 3),  # convnet
-        (28, 1, 32, 5), (14, 32, 64, 5),  # lenet5
-        (14, 8, 8, 2),  # an even size keeps the stock gradient
+        *((*shape, 1, "SAME") for shape in [
+            (28, 1, 16, 3), (28, 16, 16, 3), (14, 16, 32, 3), (14, 32, 32, 3), (7, 32, 64, 3), (7, 64, 64, 3),
+            (28, 1, 32, 5), (14, 32, 64, 5),
+            (14, 8, 8, 2),  # an even size, as the next ones, keeps the stock gradient
+        ]),
+        (16, 8, 8, 5, 2, "SAME"), (16, 3, 8, 7, 1, "VALID"), (16, 3, 8, 7, 2, "VALID"),
     ],
-)
-def test_convolution_gradient_is_the_stock_one(size, cin, cout, kernel):
+)  # fmt: skip
+def test_convolution_gradient_is_the_stock_one(size, cin, cout, kernel, stride, padding):
     random = np.random.default_rng(0)
     x = tf.constant(random.normal(size=[4, size, size, cin]), tf.float32)
-    dy = tf.constant(random.normal(size=[4, size, size, cout]), tf.float32)
-    y = layers.conv2d(x, cout, kernel, None, "conv", use_bias=False)
+    y = layers.conv2d(x, cout, kernel, None, "conv", use_bias=False, stride=stride, padding=padding)
+    dy = tf.constant(random.normal(size=y.shape.as_list()), tf.float32)
     w = tf.trainable_variables()[0]
-    stock = tf.gradients(tf.nn.conv2d(x, w, strides=1, padding="SAME"), [x, w], dy)
+    stock = tf.gradients(tf.nn.conv2d(x, w, strides=stride, padding=padding), [x, w], dy)
     for ours, theirs in zip(*run(tf.gradients(y, [x, w], dy), stock), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
 
@@ -161,6 +164,45 @@ def test_docstring_counts_the_parameters(task, name):
     task.forward(images(task), True, None, name)
     count = sum(v.shape.num_elements() for v in tf.trainable_variables())
     assert f"\n{count:,} parameters." in task.NETWORKS[name].__doc__
+
+
+TRUNCATED = 0.8796  # of the standard deviation that a normal distribution keeps when it is cut at two of them
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "variable", "std", "mean"),
+    [
+        (mnist.forward, "softmax", "logits/weights", 0.0, 0.0),
+        (mnist.forward, "mechanics", "hidden1/weights", TRUNCATED * 784**-0.5, 0.0),
+        (mnist.forward, "mechanics", "hidden2/weights", TRUNCATED * 128**-0.5, 0.0),
+        (mnist.forward, "deep", "conv2/weights", TRUNCATED * 0.1, 0.0),
+        (mnist.forward, "deep", "hidden/biases", 0.0, 0.1),
+        (mnist.forward, "lenet5", "hidden/weights", TRUNCATED * 0.1, 0.0),
+        (mnist.forward, "lenet5", "hidden/biases", 0.0, 0.0),
+        (cifar10.forward, "two_layer_fc", "hidden/weights", (2 / 3072) ** 0.5, 0.0),
+        (cifar10.forward, "tutorial", "conv1/weights", TRUNCATED * 0.05, 0.0),
+        (cifar10.forward, "tutorial", "conv1/biases", 0.0, 0.0),
+        (cifar10.forward, "tutorial", "conv2/biases", 0.0, 0.1),
+        (cifar10.forward, "tutorial", "local3/weights", TRUNCATED * 0.04, 0.0),
+        (cifar10.forward, "tutorial", "local4/biases", 0.0, 0.1),
+        (cifar10.forward, "tutorial", "softmax_linear/weights", TRUNCATED / 192, 0.0),
+    ],
+)
+def test_initial_values_are_those_of_the_notes(task, name, variable, std, mean):
+    tf.set_random_seed(1)
+    task.forward(images(task), True, None, name)
+    [values] = run({v.op.name: v for v in tf.global_variables()}[variable])
+    assert values.std() == pytest.approx(std, rel=0.06)
+    assert values.mean() == pytest.approx(mean, abs=0.06 * std + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "steps"),
+    [(mnist.forward, "softmax", 1000), (mnist.forward, "mechanics", 2000), (mnist.forward, "deep", 12_001)],
+)
+def test_recipes_in_steps_are_those_of_the_notes(task, name, steps):
+    recipe = task.NETWORKS[name].RECIPE
+    assert round(recipe.epochs * 55_000 / recipe.batch_size) == steps
 
 
 @pytest.mark.parametrize(("task", "name"), NETWORKS)

@@ -43,12 +43,20 @@ def test_losses(loss, expected, reduction):
     assert found == pytest.approx(getattr(np, reduction)(expected), rel=1e-5)
 
 
-def test_label_smoothing_spreads_a_share_over_all_classes():
-    targets = 0.7 * TARGETS + 0.3 / 10
-    expected = -(targets * np.log(SOFTMAX)).sum(axis=1).mean()
-    recipe = changed(label_smoothing=0.3)
-    found = run(optimization.data_loss(recipe, tf.constant(LABELS, tf.int32), tf.constant(LOGITS, tf.float32)))
-    assert found == pytest.approx(expected, rel=1e-5)
+@pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])
+def test_label_smoothing_spreads_a_share_over_all_classes(loss):
+    """Both losses are linear in the target: the smoothed one lies between that of the label and the mean of all."""
+
+    def found(labels, share=0.0):
+        recipe = changed(loss=loss, label_smoothing=share)
+        return optimization.data_loss(recipe, tf.constant(labels, tf.int32), tf.constant(LOGITS, tf.float32))
+
+    label, smoothed, *each = run([found(LABELS), found(LABELS, 0.3), *(found(np.full(4, c)) for c in range(10))])
+    assert smoothed == pytest.approx(0.7 * label + 0.3 * np.mean(each), rel=1e-5)
+
+
+def test_without_a_regularizer_there_is_no_penalty():
+    assert optimization.regularizer(changed(regularizer=0.0)) is None
 
 
 @pytest.mark.parametrize(("penalty", "expected"), [("l2", 0.01 * 0.5 * 14), ("l1", 0.01 * 6)])

@@ -122,6 +122,21 @@ def test_unknown_choices_are_listed(call, tmp_path, main, flags, message):
     assert err.replace("'", "").startswith(f"error: {message}")  # Python 3.12 and earlier quote the choices
 
 
+@pytest.mark.parametrize(
+    ("main", "network", "settings", "message"),
+    [
+        (backward.main, "softmax", ["penalty=l1"], "it needs a regularizer above 0"),
+        (backward.main, "deep", ["momentum=0.5"], "it needs optimizer=momentum or nesterov"),
+        (backward.main, "deep", ["decay_epochs=2"], "it needs a learning_rate_decay other than 1"),
+        (backward.main, "convnet", ["schedule=cosine", "learning_rate_decay=0.5"], "it needs schedule=exponential"),
+        (cifar10_backward.main, "airbench", ["optimizer=adam"], "takes no notice of the scale of gradients"),
+    ],
+)
+def test_setting_that_would_change_nothing_is_refused(call, tmp_path, main, network, settings, message):
+    status, out, err = call(main, *folders(tmp_path), "--network", network, "--set", *settings)
+    assert status == 1 and out == "" and err.count("\n") == 1 and message in err
+
+
 @pytest.mark.parametrize(("main", "flags"), [(test.main, ["--once"]), (app.main, ["x.png"])], ids=["test", "app"])
 def test_no_checkpoint_says_which_command_makes_one(call, tmp_path, main, flags):
     status, _, err = call(main, *folders(tmp_path), "--network", "lenet5", *flags)

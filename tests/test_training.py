@@ -38,10 +38,11 @@ def scalars(log_dir, tag):
     return {e.step: e.value for e in shown}
 
 
-def train_objects(folder, data, steps, seed=1, **changes):
-    """The same for the default CIFAR-10 network."""
-    recipe = dataclasses.replace(cifar10.backward.RECIPES["airbench_slim"], batch_size=8, save_steps=4, **changes)
-    return conftest.train(cifar10.backward, folder, data, recipe, steps, "airbench_slim", seed)
+def train_objects(folder, data, steps, network="airbench_slim", seed=1, **changes):
+    """The same for CIFAR-10."""
+    changes = {"batch_size": 8, "save_steps": 4} | changes
+    recipe = dataclasses.replace(cifar10.backward.RECIPES[network], **changes)
+    return conftest.train(cifar10.backward, folder, data, recipe, steps, network, seed)
 
 
 @pytest.mark.parametrize("network", ["fully_connected", "convnet", "airbench_slim"])
@@ -113,12 +114,33 @@ def test_resumed_run_ends_in_the_same_checkpoint(tiny, tmp_path, network):
     assert len({digest(tmp_path / run / "model.ckpt-10.data-00000-of-00001") for run in ("whole", "parts")}) == 1
 
 
-def test_resumed_cifar10_run_ends_in_the_same_checkpoint(tiny_shapes, tmp_path):
-    """Crops, mirror images, cutout, label smoothing and the whitening layer, which stays as it was."""
-    whole = train_objects(tmp_path / "whole", tiny_shapes, 6)
-    for steps in (4, 6):
-        train_objects(tmp_path / "parts", tiny_shapes, steps)
-    assert len({digest(tmp_path / run / "model.ckpt-6.data-00000-of-00001") for run in ("whole", "parts")}) == 1
+@pytest.mark.parametrize("network", cifar10.backward.RECIPES)
+def test_resumed_cifar10_run_ends_in_the_same_checkpoint(tiny_shapes, tmp_path, network):
+    """Crops, mirror images, light, cutout, label smoothing, every optimiser of the notes."""
+    train_objects(tmp_path / "whole", tiny_shapes, 3, network, batch_size=4)
+    for steps in (2, 3):
+        train_objects(tmp_path / "parts", tiny_shapes, steps, network, batch_size=4)
+    assert len({digest(tmp_path / run / "model.ckpt-3.data-00000-of-00001") for run in ("whole", "parts")}) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [*({"optimizer": name} for name in optimization.OPTIMIZERS), {"loss": "mean_squared_error"}, {"loss": "hinge"},
+     {"penalty": "l1"}, {"initializer": "xavier"}],
+    ids=lambda changes: "-".join(changes.values()),
+)  # fmt: skip
+def test_every_option_learns_and_resumes(tiny, tmp_path, changes):
+    changes |= {"moving_average_decay": 0.5, "learning_rate": 0.003 if "optimizer" in changes else 0.1}
+    train(tmp_path / "whole", tiny, 60, **changes)
+    for steps in (40, 60):
+        train(tmp_path / "parts", tiny, steps, **changes)
+    assert len({digest(tmp_path / run / "model.ckpt-60.data-00000-of-00001") for run in ("whole", "parts")}) == 1
+    accuracies = scalars(tmp_path / "whole/logs", "accuracy/validation")
+    assert accuracies[60] > accuracies[4] + 0.1
+
+
+def test_whitening_layer_stays_as_it_was(tiny_shapes, tmp_path):
+    whole = train_objects(tmp_path, tiny_shapes, 2)
     mean, std = np.float32(120), np.float32(60)  # conftest.record
     expected = airbench.initial((tiny_shapes.train.images - mean) / std)["whitening"]
     np.testing.assert_allclose(whole["whiten/weights"], expected, rtol=1e-4, atol=1e-5)
@@ -317,6 +339,7 @@ def test_overrides_are_typed():
         ("batch_size=0", "batch_size must be at least 1"),
         ("learning_rate=-1", "learning_rate must be at least 0"),
         ("moving_average_decay=2", "moving_average_decay must be at least 0, and below 1"),
+        ("epochs=0", "epochs must be above 0, and finite"),
         ("schedule=linear", "schedule must be one of exponential, staircase, cosine, triangular"),
         ("learning_rate=nan", "learning_rate must be at least 0, and finite"),
         ("batch_size", "KEY=VALUE"),
@@ -402,11 +425,27 @@ def test_follow_ends_when_the_trainer_has_died(tiny, tmp_path):
 
 def test_evaluate_all_shows_every_split(tiny, tmp_path):
     train(tmp_path, tiny, 4, "mechanics", evaluate="all")
-    for name in ("validation", "training_set", "test"):
-        assert list(scalars(tmp_path / "logs", f"accuracy/{name}")) == [4]
+    run = RECORD | {"network": "mechanics", "recipe": {"moving_average_decay": 0.99}}
+    splits = {"validation": tiny.validation, "training_set": tiny.train, "test": tiny.test}
+    for name, split in splits.items():
+        [(step, result)] = testing.test(forward, run, split, [checkpoints.latest(tmp_path)], CPU)
+        assert scalars(tmp_path / "logs", f"accuracy/{name}") == {step: pytest.approx(result.accuracy)}
 
 
-def test_averaged_losses_follow_the_raw_ones(tiny, tmp_path):
-    train(tmp_path, tiny, 1)
-    raw, averaged = (scalars(tmp_path / "logs", f"loss/total{suffix}")[1] for suffix in ("", "_averaged"))
-    assert raw > 0 and averaged >= 0
+def test_averaged_losses_follow_the_raw_ones(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(hooks, "SUMMARY_STEPS", 1)
+    train(tmp_path, tiny, 5)
+    for tag in ("loss/total", "loss/data", "penalty/hidden/l2_loss"):
+        raw, averaged = (scalars(tmp_path / "logs", f"{tag}{suffix}") for suffix in ("", "_averaged"))
+        biased = 0.0
+        for step in range(1, 6):
+            biased = 0.9 * biased + 0.1 * raw[step]
+            assert averaged[step] == pytest.approx(biased / (1 - 0.9**step), rel=1e-5)
+
+
+def test_without_a_regularizer_nothing_is_penalised(tiny, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(tmp_path, tiny, 1, "deep")
+    tags = EventAccumulator(str(tmp_path / "logs")).Reload().Tags()["scalars"]
+    assert "loss/total" in tags and not [tag for tag in tags if tag.startswith("penalty")]

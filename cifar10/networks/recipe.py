@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from common import training
-from common.command_line import entry
+from common.command_line import UserError, entry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,4 +13,8 @@ class Recipe(training.Recipe):
     mirror: int = entry(least=0, below=2, default=0)  # 1: half of the images are mirrored
     cutout: int = entry(least=0, default=0)  # side of the square that is painted over, pixels
     brightness: float = 0.0  # largest change either way, pixel values
-    contrast: float = 0.0  # 0.8: the contrast is multiplied by 0.2 to 1.8
+    contrast: float = entry(below=1, default=0.0)  # 0.8: the contrast is multiplied by 0.2 to 1.8
+
+    def __post_init__(self):
+        if self.bias_scale != 1 and self.optimizer not in ("sgd", "momentum", "nesterov"):
+            raise UserError(f"{self.optimizer} takes no notice of the scale of gradients: --set bias_scale=1 with it")

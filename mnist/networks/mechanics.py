@@ -15,8 +15,11 @@ RECIPE = Recipe(
 
 
 def network(x, train, regularizer):
-    by_fan_in = tf.initializers.lecun_normal()  # truncated, of standard deviation 1/√fan_in
-    x = layers.flatten(x)
-    x = layers.relu(layers.dense(x, 128, regularizer, "hidden1", initializer=by_fan_in))
-    x = layers.relu(layers.dense(x, 32, regularizer, "hidden2", initializer=by_fan_in))
-    return layers.dense(x, 10, regularizer, "softmax_linear", initializer=by_fan_in)
+    x = layers.relu(dense(layers.flatten(x), 128, regularizer, "hidden1"))
+    x = layers.relu(dense(x, 32, regularizer, "hidden2"))
+    return dense(x, 10, regularizer, "softmax_linear")
+
+
+def dense(x, units, regularizer, name):
+    normal = tf.initializers.truncated_normal(stddev=x.shape.as_list()[-1] ** -0.5)  # 1/√fan_in
+    return layers.dense(x, units, regularizer, name, initializer=normal)
