@@ -192,7 +192,7 @@ def test_initial_values_are_those_of_the_notes(task, name, variable, std, mean):
     tf.set_random_seed(1)
     task.forward(images(task), True, None, name)
     [values] = run({v.op.name: v for v in tf.global_variables()}[variable])
-    assert values.std() == pytest.approx(std, rel=0.06)
+    assert values.std() == pytest.approx(std, rel=0.06, abs=1e-6)
     assert values.mean() == pytest.approx(mean, abs=0.06 * std + 1e-6)
 
 
