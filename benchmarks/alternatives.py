@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
 from cifar10 import backward, forward
+from cifar10.networks import airbench
 from common import datasets, device, layers
 
 import tensorflow.compat.v1 as tf
@@ -34,21 +35,16 @@ SPEED_STEPS = 5, 35  # the difference of two short runs: what both have in commo
 
 def widths(*channels):
     """The default network with other numbers of channels."""
-
-    def network(x, train, regularizer, name, whitening=None):
-        with mock.patch.dict(forward.NETWORKS, {DEFAULT: channels}):
-            return forward.forward(x, train, regularizer, DEFAULT, whitening)
-
-    return network
+    return lambda x, train, regularizer, name, **initial: airbench.network(x, train, regularizer, channels, **initial)
 
 
-def with_relu(x, train, regularizer, name, whitening=None):
+def with_relu(x, train, regularizer, name, **initial):
     """The default network with ReLU."""
     with mock.patch.object(layers, "gelu", layers.relu):
-        return forward.forward(x, train, regularizer, DEFAULT, whitening)
+        return forward.forward(x, train, regularizer, DEFAULT, **initial)
 
 
-def resnet9(x, train, regularizer, name, whitening=None):
+def resnet9(x, train, regularizer, name, **initial):
     """The ResNet-9 of DAWNBench (Page, 2018) at half its width, which then costs what the default network does."""
 
     def conv(x, channels, name, pool=False):
@@ -64,7 +60,7 @@ def resnet9(x, train, regularizer, name, whitening=None):
     return layers.dense(tf.reduce_max(x, axis=[1, 2]), forward.NUM_CLASSES, regularizer, "logits") / 8
 
 
-def plain(x, train, regularizer, name, whitening=None):
+def plain(x, train, regularizer, name, **initial):
     """Three blocks of two 3×3 convolutions with batch normalisation: 32, 64, 128 channels."""
     for block, channels in enumerate((32, 64, 128), start=1):
         for i in (1, 2):
@@ -78,7 +74,7 @@ def plain(x, train, regularizer, name, whitening=None):
 ALTERNATIVES = {  # a network, and changes of the recipe
     "default: 64-192-256, GELU, exponential decay": (forward.forward, {}),
     "narrower: 32-128-256": (widths(32, 128, 256), {}),
-    "wider: 64-256-256": (widths(64, 256, 256), {}),
+    "wider, as airbench: 64-256-256": (widths(64, 256, 256), {}),
     "ReLU": (with_relu, {}),
     "resnet9, half width": (resnet9, {}),
     "plain: 32-64-128": (plain, {}),

@@ -12,39 +12,20 @@ CIFAR-10 unless --dataset says otherwise; where it cannot be had, drawn shapes.
 """
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 if not __package__:  # run as a script: the path starts at the repository, not at cifar10/
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from cifar10.forward import IMAGE_SIZE, forward, whitening_kernels
-from common import batches, command_line, datasets, evaluation, training
+from cifar10.forward import IMAGE_SIZE, NETWORKS, crop_size, forward, initial_values
+from common import batches, command_line, datasets, optimization, training
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-WHITENING_IMAGES = 5000  # as many as its statistics need
+INITIAL_IMAGES = 5000  # that a network may look at before it starts
 
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe(training.Recipe):
-    label_smoothing: float = command_line.entry(below=1)  # share of the label that is spread over all classes
-    bias_scale: float  # factor on the learning rate of the batch-norm offsets
-    padding: int = command_line.entry(least=0, below=IMAGE_SIZE)  # augmentation: largest move along an axis, pixels
-    cutout: int = command_line.entry(least=0)  # side of the square that is painted over, pixels
-
-
-RECIPES = {  # the decays leave 2 % of the learning rate at the end
-    "airbench_slim": Recipe(
-        batch_size=256, epochs=10.0, learning_rate=1.0, learning_rate_decay=0.68, warmup_steps=100, regularizer=5e-4,
-        label_smoothing=0.2, bias_scale=16.0, padding=2, cutout=8, moving_average_decay=0.998, save_steps=200,
-    ),
-    "airbench": Recipe(
-        batch_size=256, epochs=16.0, learning_rate=1.0, learning_rate_decay=0.785, warmup_steps=100, regularizer=5e-4,
-        label_smoothing=0.2, bias_scale=16.0, padding=2, cutout=12, moving_average_decay=0.998, save_steps=200,
-    ),
-}
+RECIPES = {name: network.RECIPE for name, network in NETWORKS.items()}
 
 
 def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
@@ -57,55 +38,54 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
     with tf.device(device_name):
         # Data: uint8, kept on the device.
         train = batches.on_device(data.train, "train_data")
-        validation = batches.on_device(data.validation, "validation_data")
 
         # Batch: a function of (seed, global step) alone.
         global_step = tf.train.get_or_create_global_step()
         step = tf.identity(global_step, "step")  # read once, before the train step increments it
         images, labels = batches.shuffled(train, step, recipe.batch_size, seed)
-        images = batches.random_crop(images, step, seed, recipe.padding)
-        images = batches.random_mirror(images, step, seed)
+        images = batches.random_crop(images, step, seed, recipe.padding, crop_size(record["network"]))
+        images = batches.random_mirror(images, step, seed) if recipe.mirror else images
+        images = batches.random_light(images, step, seed, recipe.brightness, recipe.contrast)
         images = batches.cutout(images, step, seed, recipe.cutout, fill=mean)
 
         # Logits.
-        whitening = whitening_kernels((data.train.images[:WHITENING_IMAGES] - np.float32(mean)) / np.float32(std))
-        x = batches.standardize(images, mean, std)
-        logits = forward(x, True, recipe.regularizer, record["network"], whitening)
-
-        # Loss: cross-entropy with smoothed labels and the L2 terms that the weights left in a collection.
-        with tf.name_scope("loss"):
-            cross_entropy = tf.losses.softmax_cross_entropy(
-                tf.one_hot(labels, len(record["class_names"])), logits,
-                label_smoothing=recipe.label_smoothing, loss_collection=None,
+        first = (data.train.images[:INITIAL_IMAGES] - np.float32(mean)) / np.float32(std)
+        with optimization.initialized(recipe):
+            logits = forward(
+                batches.standardize(images, mean, std), True, optimization.regularizer(recipe), record["network"],
+                **initial_values(record["network"], first),
             )
-            l2 = tf.add_n(tf.get_collection("losses"))
-            loss = cross_entropy + l2
+
+        # Loss: of the data, and the terms that the weights left in a collection.
+        with tf.name_scope("loss"):
+            data_loss = optimization.data_loss(recipe, labels, logits)
+            loss = tf.add_n([data_loss, *tf.get_collection("losses")], name="sum")
         with tf.name_scope("accuracy"):
             accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels), tf.float32))
 
-        # Learning rate: decays exponentially, after a short linear warm-up.
+        # Learning rate: warm-up and decay as the recipe says, exponential unless it says otherwise.
         epoch = train.size / recipe.batch_size  # steps
-        learning_rate = training.learning_rate(recipe, step, record["steps"], epoch)
+        learning_rate = optimization.learning_rate(recipe, step, record["steps"], epoch)
 
         # Train step, after the updates of the batch-norm statistics.
-        optimizer = tf.train.MomentumOptimizer(learning_rate, recipe.momentum, use_nesterov=True)
+        optimizer = optimization.OPTIMIZERS[recipe.optimizer](learning_rate, recipe.momentum)
+        gradients = scale_biases(optimizer.compute_gradients(loss), recipe.bias_scale)
         with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
-            gradients = scale_biases(optimizer.compute_gradients(loss), recipe.bias_scale)
             train_step = optimizer.apply_gradients(gradients, global_step)
 
         # EMA, of the statistics too: inside the control dependency, or nothing would order it after the train step.
         ema = tf.train.ExponentialMovingAverage(recipe.moving_average_decay, global_step)
         with tf.control_dependencies([train_step]), tf.name_scope("moving_averages"):
-            train_op = ema.apply(tf.trainable_variables() + tf.moving_average_variables())
+            averages = ema.apply(tf.trainable_variables() + tf.moving_average_variables())
 
-        training.summarize(images, {"total": loss, "cross_entropy": cross_entropy, "l2": l2}, learning_rate, ema)
-        with training.averages_for_variables(ema), tf.name_scope("validation"):
-            validate = evaluation.evaluator(validation, lambda images: evaluation.logits(forward, record, images))
+        summaries = training.summarize(images, data_loss, loss, gradients, learning_rate, ema)
+        train_op = tf.group(averages, summaries)
+        evaluators, evaluated = training.evaluators(forward, record, data, train, ema)
 
     # Saver and loop.
     watched = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
-    feed = train.feed | validation.feed
-    return training.loop(train_op, watched, validate, feed, record, recipe, checkpoint_dir, log_dir, device_name)
+    feed = train.feed | evaluated
+    return training.loop(train_op, watched, evaluators, feed, record, recipe, checkpoint_dir, log_dir, device_name)
 
 
 def scale_biases(gradients, factor):

@@ -71,6 +71,8 @@ def random_affine(images, step, seed, degrees, scale, shear, shift):
     and of width, each by a factor up to 1 + scale or its inverse. shear: largest slant, in pixels per row.
     shift: largest move along each axis, in pixels.
     """
+    if not any((degrees, scale, shear, shift)):
+        return images
     with tf.name_scope("random_affine"):
         height, width = images.shape.as_list()[1:3]
         keyed = tf.stack([tf.constant(seed, tf.int64), step])  # not _key(): the published figures came from this one
@@ -95,19 +97,20 @@ def random_affine(images, step, seed, degrees, scale, shear, shift):
         )
 
 
-def random_crop(images, step, seed, padding):
-    """Moves each image by up to `padding` pixels along each axis, keyed by (seed, step); the edges are reflected.
+def random_crop(images, step, seed, padding, size):
+    """Cuts a square of `size` pixels at random out of each image, keyed by (seed, step).
 
-    That is a crop of the image's own size, at random, from the image with `padding` pixels reflected on each side.
-    images: float32 [batch, height, width, channels].
+    The image goes on beyond its edges by `padding` pixels, reflected: so a size of the image's own moves it.
+    images: float32 [batch, height, width, channels], square. Returns [batch, size, size, channels].
     """
-    if not padding:
+    side = images.shape.as_list()[1]
+    if not padding and size == side:
         return images
     with tf.name_scope("random_crop"):
-        batch, (height, width) = tf.shape(images)[0], images.shape.as_list()[1:3]
-        corner = tf.random.stateless_uniform([batch, 2], _key(seed, step, "crop"), 0, 2 * padding + 1, tf.int32)
-        rows = _reflected(corner[:, :1] - padding + tf.range(height), height)
-        columns = _reflected(corner[:, 1:] - padding + tf.range(width), width)
+        places = side + 2 * padding - size + 1
+        corner = tf.random.stateless_uniform([tf.shape(images)[0], 2], _key(seed, step, "crop"), 0, places, tf.int32)
+        rows = _reflected(corner[:, :1] - padding + tf.range(size), side)
+        columns = _reflected(corner[:, 1:] - padding + tf.range(size), side)
         return tf.gather(tf.gather(images, rows, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
@@ -144,6 +147,22 @@ def cutout(images, step, seed, size, fill):
         inside_rows, inside_columns = ((line >= 0) & (line < size) for line in (rows, columns))
         inside = inside_rows[:, :, None, None] & inside_columns[:, None, :, None]
         return tf.where_v2(inside, tf.constant(fill, tf.float32), images)
+
+
+def random_light(images, step, seed, brightness, contrast):
+    """Changes brightness and contrast of each image at random, keyed by (seed, step).
+
+    brightness: largest change either way, in pixel values. contrast: each channel's distance from its mean over the
+    image is multiplied by 1 - contrast to 1 + contrast.
+    """
+    if not brightness and not contrast:
+        return images
+    with tf.name_scope("random_light"):
+        shift, stretch = tf.unstack(
+            tf.random.stateless_uniform([2, tf.shape(images)[0], 1, 1, 1], _key(seed, step, "light"), minval=-1.0)
+        )
+        mean = tf.reduce_mean(images, axis=[1, 2], keepdims=True)
+        return (images - mean) * (1 + contrast * stretch) + mean + brightness * shift
 
 
 def _key(seed, step, name):

@@ -91,7 +91,7 @@ def shown(path):
 
 
 def entry(**limits):
-    """A field of a recipe with limits for override(): least=, below=, choices=, and a default= if it has one."""
+    """A field of a recipe with limits for override(): least= or above=, below=, choices=; and its default=, if any."""
     default = {"default": limits.pop("default")} if "default" in limits else {}
     return dataclasses.field(metadata=limits, **default)
 
@@ -119,9 +119,10 @@ def override(recipe, settings):
             if changes[key] not in limits[key]["choices"]:
                 raise UserError(f"--set {setting}: {key} must be one of {', '.join(limits[key]['choices'])}")
             continue
-        least = limits[key].get("least", 1 if types[key] is int else 0)
+        least, above = limits[key].get("least", 1 if types[key] is int else 0), limits[key].get("above")
         below = limits[key].get("below", float("inf"))
-        if not least <= changes[key] < below:
+        if not least <= changes[key] < below or changes[key] == above:
+            lower = f"at least {least}" if above is None else f"above {above}"
             upper = "finite" if below == float("inf") else f"below {below}"
-            raise UserError(f"--set {setting}: {key} must be at least {least}, and {upper}")
+            raise UserError(f"--set {setting}: {key} must be {lower}, and {upper}")
     return dataclasses.replace(recipe, **changes)

@@ -60,14 +60,15 @@ def logits(forward, record, images, tta=False):
     return tf.add_n(tf.split(result, 2)) / 2 if tta else result
 
 
-def evaluator(data, network):
+def evaluator(data, network, name="evaluation"):
     """Builds the evaluation of a batches.OnDevice in the current graph; `network` gives the logits of images.
 
     Returns a function of a session that runs over the whole split, each image once, and gives an Evaluation.
     """
-    start = tf.placeholder(tf.int64, [], "start")
-    images, labels = batches.in_order(data, start, BATCH_SIZE)
-    fetches = tf.nn.softmax(network(images)), labels
+    with tf.name_scope(name):
+        start = tf.placeholder(tf.int64, [], "start")
+        images, labels = batches.in_order(data, start, BATCH_SIZE)
+        fetches = tf.nn.softmax(network(images)), labels
 
     def evaluate(session):
         parts = [session.run(fetches, {start: i}) for i in range(0, data.size, BATCH_SIZE)]

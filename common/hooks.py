@@ -36,7 +36,7 @@ class NotFinite(UserError):
     def __init__(self, step, what):
         super().__init__(
             f"training diverged at step {step}: {what}. Nothing that is not finite was saved. Start "
-            "again in another --checkpoint-dir with a smaller learning rate, as in --set learning_rate=0.01"
+            "again in another --checkpoint-dir with a smaller learning_rate, by --set"
         )
 
 
@@ -132,13 +132,14 @@ class StopOnSignal(tf.train.SessionRunHook):
 class Report(CountSteps):
     """Shows progress, validates, and stops a run that diverged: a bar on a terminal, plain lines elsewhere.
 
-    watched: the tensors "loss", "accuracy" and "learning_rate". validate(session) gives an evaluation.Evaluation; it
-    runs every recipe.save_steps and at the end.
+    watched: the tensors "loss", "accuracy" and "learning_rate". evaluators: by the name of the images, "validation"
+    first; each is a function of a session that gives an evaluation.Evaluation, called every recipe.save_steps and at
+    the end.
     """
 
-    def __init__(self, watched, validate, recipe, data_title, last_step, writer):
+    def __init__(self, watched, evaluators, recipe, data_title, last_step, writer):
         self._fetches = watched
-        self._validate, self._data_title, self._last_step = validate, data_title, last_step
+        self._evaluators, self._data_title, self._last_step = evaluators, data_title, last_step
         self._batch_size, self._every = recipe.batch_size, recipe.save_steps
         self._writer = writer
         self.validation_accuracy = None
@@ -175,24 +176,26 @@ class Report(CountSteps):
         self._bar.close()
 
     def _report(self, session):
-        self.validation_accuracy = self._validate(session).accuracy
+        accuracies = {name: evaluate(session).accuracy for name, evaluate in self._evaluators.items()}
+        self.validation_accuracy = accuracies["validation"]
         now = time.perf_counter()
         steps = self.step - self._reported
         speed = steps * self._batch_size / (now - self._reported_at)  # images/s, with the pauses to save and validate
         for tag, value in {
             "accuracy/training": self._correct / steps,
-            "accuracy/validation": self.validation_accuracy,
+            **{f"accuracy/{name}": accuracy for name, accuracy in accuracies.items()},
             "images_per_second": speed,
         }.items():
             self._writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag=tag, simple_value=value)]), self.step)
         self._correct, self._reported, self._reported_at = 0.0, self.step, now
         self.seconds = now - self._started
         if self._bar.disable:
+            shown = "  ".join(f"{name.replace('_', ' ')} accuracy {a:.4f}" for name, a in accuracies.items())
             left = (self._last_step - self.step) * self._batch_size / speed
             print(
                 f"step {self.step}/{self._last_step}  loss {self._results['loss']:.4f}  "
                 f"learning rate {self._results['learning_rate']:.5f}  "
-                f"validation accuracy {self.validation_accuracy:.4f} ({self._data_title})  {speed:,.0f} images/s  "
+                f"{shown} ({self._data_title})  {speed:,.0f} images/s  "
                 f"{left // 60:.0f}:{left % 60:02.0f} left",
                 flush=True,
             )

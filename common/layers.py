@@ -9,11 +9,25 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 
+def l2(factor):
+    """A regularizer: factor · ½Σw²."""
+    return lambda w: tf.multiply(factor, tf.nn.l2_loss(w), name="l2_loss")
+
+
+def l1(factor):
+    """A regularizer: factor · Σ|w|."""
+    return lambda w: tf.multiply(factor, tf.reduce_sum(tf.abs(w)), name="l1_loss")
+
+
 def weights(shape, regularizer, initializer=None):
-    """A variable "weights" (He initialisation unless told); with a regularizer, its regularizer · ½Σw² in "losses"."""
-    w = tf.get_variable("weights", shape, initializer=initializer or tf.initializers.he_normal())
+    """A variable "weights"; with a regularizer, a function of it, that term in the collection "losses".
+
+    initializer: He's unless told; one that a variable scope sets goes before.
+    """
+    initializer = tf.get_variable_scope().initializer or initializer or tf.initializers.he_normal()
+    w = tf.get_variable("weights", shape, initializer=initializer)
     if regularizer is not None:
-        tf.add_to_collection("losses", tf.multiply(regularizer, tf.nn.l2_loss(w), name="l2_loss"))
+        tf.add_to_collection("losses", regularizer(w))
     return w
 
 
@@ -29,19 +43,21 @@ def dirac(shape, dtype, partition_info=None):
     return tf.concat([tf.constant(same, dtype), rest], axis=-1)
 
 
-def biases(size):
-    """A variable "biases" of zeros. Never penalised."""
-    return tf.get_variable("biases", [size], initializer=tf.zeros_initializer())
+def biases(size, value=0.0):
+    """A variable "biases", at first of a value. Never penalised."""
+    return tf.get_variable("biases", [size], initializer=tf.constant_initializer(value))
 
 
-def conv2d(x, channels, kernel_size, regularizer, name, use_bias=True, initializer=None):
-    """Convolution with stride 1 and SAME padding."""
+def conv2d(
+    x, channels, kernel_size, regularizer, name, use_bias=True, stride=1, padding="SAME", initializer=None, bias=0.0
+):
+    """Convolution. initializer: of the weights. bias: first value of the biases."""
     with tf.variable_scope(name):
         w = weights([kernel_size, kernel_size, x.shape.as_list()[-1], channels], regularizer, initializer)
-        override = {"Conv2D": "Conv2DOddKernel"} if kernel_size % 2 else {}
-        with tf.get_default_graph().gradient_override_map(override):
-            y = tf.nn.conv2d(x, w, strides=1, padding="SAME")
-        return tf.nn.bias_add(y, biases(channels)) if use_bias else y
+        fast = kernel_size % 2 and stride == 1 and padding == "SAME"
+        with tf.get_default_graph().gradient_override_map({"Conv2D": "Conv2DOddKernel"} if fast else {}):
+            y = tf.nn.conv2d(x, w, strides=stride, padding=padding)
+        return tf.nn.bias_add(y, biases(channels, bias)) if use_bias else y
 
 
 @tf.RegisterGradient("Conv2DOddKernel")
@@ -61,10 +77,11 @@ def _conv2d_gradient(op, dy):
     return dx, dw
 
 
-def dense(x, units, regularizer, name):
-    """x [batch, features] → [batch, units]."""
+def dense(x, units, regularizer, name, initializer=None, bias=0.0):
+    """x [batch, features] → [batch, units]. initializer: of the weights. bias: first value of the biases."""
     with tf.variable_scope(name):
-        return tf.matmul(x, weights([x.shape[-1], units], regularizer)) + biases(units)
+        w = weights([x.shape.as_list()[-1], units], regularizer, initializer)
+        return tf.matmul(x, w) + biases(units, bias)
 
 
 def relu(x):
@@ -81,9 +98,14 @@ def gelu(x):
     return y
 
 
-def max_pool(x, padding="SAME"):
-    """The maximum of each 2×2 square; an odd last row or column is kept, with padding "VALID" dropped."""
-    return tf.nn.max_pool2d(x, ksize=2, strides=2, padding=padding)
+def max_pool(x, padding="SAME", size=2):
+    """The maximum of each square, 2 pixels apart; an odd last row or column is kept, with padding "VALID" dropped."""
+    return tf.nn.max_pool2d(x, ksize=size, strides=2, padding=padding)
+
+
+def local_response_norm(x):
+    """Divides by the activity of 4 neighbouring channels either way (Krizhevsky et al., 2012)."""
+    return tf.nn.local_response_normalization(x, depth_radius=4, bias=1.0, alpha=0.001 / 9, beta=0.75)
 
 
 def flatten(x):

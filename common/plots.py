@@ -28,7 +28,7 @@ def curves(log_dir, title):
     }
     figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
     panels = {
-        "Loss": {"loss/total": BLUE, "loss/cross_entropy": ORANGE, "loss/l2": GREY},
+        "Loss": {"loss/total": BLUE, "loss/data": ORANGE},
         "Accuracy": {"accuracy/training": GREY, "accuracy/validation": BLUE},
         "Learning rate": {"learning_rate": BLUE},
     }

@@ -1,15 +1,14 @@
-"""What the trainers share: flags, recipe, learning rate, TensorBoard's summaries, the loop, and the run around it."""
+"""What the trainers share: flags, recipe, evaluations, TensorBoard's summaries, the loop, and the run around it."""
 
 import dataclasses
 import signal
 
-from common import checkpoints, command_line, device, hooks, runs
-from common.command_line import shown
+from common import batches, checkpoints, command_line, device, evaluation, hooks, runs
+from common.command_line import UserError, entry, shown
+from common.optimization import INITIALIZERS, LOSSES, OPTIMIZERS, PENALTIES, SCHEDULES
 
 import numpy as np
 import tensorflow.compat.v1 as tf
-
-SCHEDULES = ("exponential", "cosine", "triangular")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,22 +16,39 @@ class Recipe:
     """How a network is trained; a task adds its augmentation. --set changes single entries."""
 
     batch_size: int  # images
-    epochs: float
+    epochs: float = entry(above=0)
+    loss: str = entry(choices=LOSSES, default="cross_entropy")
+    reduction: str = entry(choices=("mean", "sum"), default="mean")  # of the loss, over the batch
+    label_smoothing: float = entry(below=1, default=0.0)  # share of the label that is spread over all classes
+    penalty: str = entry(choices=PENALTIES, default="l2")  # of the weights: ½Σw² or Σ|w|
+    regularizer: float = 0.0  # its factor
+    initializer: str = entry(choices=INITIALIZERS, default="own")  # of the weights
+    optimizer: str = entry(choices=OPTIMIZERS, default="nesterov")
+    momentum: float = entry(below=1, default=0.9)  # of momentum and nesterov
     learning_rate: float  # where the decay starts from
-    learning_rate_decay: float  # factor per epoch, applied smoothly, of the exponential schedule
-    schedule: str = command_line.entry(choices=SCHEDULES, default="exponential")
-    warmup_steps: int = 50  # it first rises over these: large first steps inflate weights that L2 is slow to shrink
-    momentum: float = command_line.entry(below=1, default=0.9)  # Nesterov's
-    regularizer: float  # of the L2 terms, ½Σw²
-    moving_average_decay: float = command_line.entry(below=1)  # per step
-    save_steps: int  # between checkpoints, and between validations
+    schedule: str = entry(choices=SCHEDULES, default="exponential")
+    learning_rate_decay: float = entry(above=0, default=1.0)  # factor per decay_epochs, of exponential and staircase
+    decay_epochs: float = entry(above=0, default=1.0)
+    warmup_steps: int = 1  # it first rises over these: large first steps inflate weights that L2 is slow to shrink
+    moving_average_decay: float = entry(below=1)  # per step
+    save_steps: int  # between checkpoints, and between evaluations
+    evaluate: str = entry(choices=("validation", "all"), default="validation")  # all: training and test images too
+
+
+NEEDS = {  # what an entry has an effect with
+    "penalty": ("a regularizer above 0", lambda recipe: recipe.regularizer),
+    "momentum": ("optimizer=momentum or nesterov", lambda recipe: recipe.optimizer in ("momentum", "nesterov")),
+    "learning_rate_decay": ("schedule=exponential or staircase", lambda recipe: recipe.schedule in LASTING),
+    "decay_epochs": ("a learning_rate_decay other than 1", lambda recipe: recipe.learning_rate_decay != 1),
+}
+LASTING = ("exponential", "staircase")  # schedules that do not depend on the last step
 
 
 def arguments(description, recipes, family):
     """What the command line of a trainer asks for; `device` and `recipe` are resolved.
 
     recipes: by the name of the network, the default first. family: of data sets. Raises UserError for a device that is
-    not there and for an invalid entry of the recipe.
+    not there, and for an entry of the recipe that is invalid or changes nothing.
     """
     parser = command_line.parser(description, list(recipes), list(family))
     command_line.add_data_dir(parser)
@@ -40,54 +56,61 @@ def arguments(description, recipes, family):
     number = command_line.positive(int)
     parser.add_argument("--steps", metavar="N", type=number, help="train up to this step, not by the recipe's epochs")
     parser.add_argument("--seed", metavar="N", type=number, default=1, help="of weights, batches and augmentation (1)")
-    parser.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate (exponential)")
+    parser.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate, instead of the recipe's")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change entries of the recipe")
     args = parser.parse_args()
     schedule = [f"schedule={args.schedule}"] if args.schedule else []
     args.recipe = command_line.override(recipes[args.network], args.set + schedule)
+    for setting in args.set:
+        key = setting.partition("=")[0]
+        if key in NEEDS and not NEEDS[key][1](args.recipe):
+            raise UserError(f"--set {setting} changes nothing: it needs {NEEDS[key][0]}")
     args.device = device.resolve(args.device)
     return args
 
 
-def learning_rate(recipe, step, steps, epoch):
-    """The learning rate of a step: the recipe's schedule, after a linear warm-up.
+def evaluators(forward, record, data, train, ema):
+    """Evaluations with the moving averages of the weights, in the graph that trains.
 
-    exponential: decays by a factor per epoch, whenever the run ends. cosine, triangular: fall to 0 at the run's last
-    step, along half a cosine or a line. step: scalar int64 tensor, 0 at the first. steps: of the run. epoch: steps.
-    """
-    with tf.name_scope("schedule"):
-        if recipe.schedule == "exponential":
-            rate = tf.train.exponential_decay(recipe.learning_rate, step, epoch, recipe.learning_rate_decay)
-        elif recipe.schedule == "cosine":
-            rate = tf.train.cosine_decay(recipe.learning_rate, step, steps)
-        else:
-            rate = tf.train.polynomial_decay(recipe.learning_rate, step, steps, end_learning_rate=0.0)
-        return rate * tf.minimum(1.0, tf.cast(step + 1, tf.float32) / recipe.warmup_steps)
-
-
-def averages_for_variables(ema):
-    """A scope in which get_variable gives the moving averages of variables that exist: for validation in one graph.
-
-    A variable that has none, as it is not trained, is given itself.
+    data: datasets.DataSet. train: its training images, a batches.OnDevice. Returns for hooks.Report and loop(): a dict
+    from the name of the images to a function of a session, and what fills the local variables of these images.
     """
 
     def average(getter, *args, **kwargs):
         variable = getter(*args, **kwargs)
         shadow = ema.average(variable)
-        return variable if shadow is None else shadow
+        return variable if shadow is None else shadow  # none of a variable that is not trained
 
-    return tf.variable_scope(tf.get_variable_scope(), reuse=True, custom_getter=average)
+    evaluated = {"validation": batches.on_device(data.validation, "validation_data")}
+    if record["recipe"]["evaluate"] == "all":
+        evaluated |= {"training_set": train, "test": batches.on_device(data.test, "test_data")}
+    with tf.variable_scope(tf.get_variable_scope(), reuse=True, custom_getter=average):
+        found = {
+            name: evaluation.evaluator(split, lambda images: evaluation.logits(forward, record, images), name)
+            for name, split in evaluated.items()
+        }
+    return found, {key: array for split in evaluated.values() for key, array in split.feed.items()}
 
 
-def summarize(images, losses, learning_rate, ema):
-    """Writes for TensorBoard: the losses and the learning rate; the input; weights, averages, activations."""
-    for name, loss in losses.items():
-        tf.summary.scalar(f"loss/{name}", loss)
+def summarize(images, data_loss, loss, gradients, learning_rate, ema):
+    """Writes for TensorBoard: each term of the loss, raw and averaged; the learning rate; the input; weights, their
+    averages, gradients and activations.
+
+    gradients: (gradient, variable) pairs. Returns the operation that averages the losses: run it with each step.
+    """
+    losses = {"loss/total": loss, "loss/data": data_loss}
+    losses |= {f"penalty/{term.op.name}": term for term in tf.get_collection("losses")}
+    average = tf.train.ExponentialMovingAverage(0.9, zero_debias=True, name="average")
+    averaging = average.apply(list(losses.values()))
+    for name, value in losses.items():
+        tf.summary.scalar(name, value)
+        with tf.control_dependencies([averaging]):
+            tf.summary.scalar(f"{name}_averaged", average.average(value).read_value())
     tf.summary.scalar("learning_rate", learning_rate)
     tf.summary.image("input", images, max_outputs=8, collections=[hooks.PICTURES])
-    for variable in tf.trainable_variables():
-        tf.summary.histogram(f"weights/{variable.op.name}", variable, collections=[hooks.PICTURES])
-        tf.summary.histogram(f"averages/{variable.op.name}", ema.average(variable), collections=[hooks.PICTURES])
+    for gradient, variable in gradients:
+        for kind, value in ("weights", variable), ("averages", ema.average(variable)), ("gradients", gradient):
+            tf.summary.histogram(f"{kind}/{variable.op.name}", value, collections=[hooks.PICTURES])
     for activation in tf.get_collection(tf.GraphKeys.ACTIVATIONS):
         name = activation.op.name
         tf.summary.histogram(f"activations/{name}", activation, collections=[hooks.PICTURES])
@@ -95,19 +118,20 @@ def summarize(images, losses, learning_rate, ema):
             with tf.name_scope("zero_fractions/"):  # with the slash: the same scope each time
                 sparsity = tf.nn.zero_fraction(activation)
             tf.summary.scalar(f"sparsity/{name}", sparsity)
+    return averaging
 
 
-def loop(train_op, watched, validate, feed, record, recipe, checkpoint_dir, log_dir, device_name):
+def loop(train_op, watched, evaluators, feed, record, recipe, checkpoint_dir, log_dir, device_name):
     """Runs train_op up to the run's last step, or a signal, from the newest checkpoint if there is one.
 
-    watched: the tensors "loss", "accuracy" and "learning_rate". validate(session): an evaluation.Evaluation. feed: what
-    fills the local variables, once. Returns the hooks.Report, and the number of the signal that ended it early or None.
+    watched, evaluators: as for hooks.Report. feed: what fills the local variables, once. Returns the hooks.Report, and
+    the number of the signal that ended it early, or None.
     Raises UserError if the checkpoint does not fit the graph.
     """
     checkpoints.go_on_from(checkpoint_dir, {v.op.name: v for v in tf.global_variables()})
     saver = tf.train.Saver(save_relative_paths=True)
     writer = tf.summary.FileWriter(str(log_dir))
-    report = hooks.Report(watched, validate, recipe, record["dataset_title"], record["steps"], writer)
+    report = hooks.Report(watched, evaluators, recipe, record["dataset_title"], record["steps"], writer)
     save = hooks.Save(saver, checkpoint_dir, recipe.save_steps)
     last = tf.train.StopAtStepHook(last_step=record["steps"])
     with (
@@ -158,7 +182,7 @@ def run(task, args, data, image_format, backward):
     log_dir.mkdir(parents=True, exist_ok=True)
     title = f"{args.network} on {data.title}"
     with runs.lock(checkpoint_dir):
-        may_grow = recipe.schedule == "exponential"  # the others end at a step that was fixed at the start
+        may_grow = recipe.schedule in LASTING  # the others end at a step that was fixed at the start
         runs.start(checkpoint_dir, record, may_grow)
         done = checkpoints.step(checkpoints.latest(checkpoint_dir))
         if done >= last_step:

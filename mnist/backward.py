@@ -1,8 +1,7 @@
 """Trains an MNIST network; run mnist/test.py beside it to see the test accuracy come in.
 
     python mnist/backward.py                              # convnet: 99.58 % test accuracy after 132 s
-    python mnist/backward.py --network lenet5             # 99.46 % after 179 s
-    python mnist/backward.py --network fully_connected    # 98.93 % after 32 s
+    python mnist/backward.py --network lenet5             # the other networks are in mnist/networks/
     python mnist/backward.py --set learning_rate=0.1 --checkpoint-dir try --log-dir try    # another recipe, elsewhere
 
 (benchmarks/training.py: moving averages of the weights, mean of three seeds, two Zen 4 cores.)
@@ -12,42 +11,18 @@ MNIST unless --dataset says otherwise; where it cannot be had, digits drawn from
 """
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 if not __package__:  # run as a script: the path starts at the repository, not at mnist/
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common import batches, command_line, datasets, evaluation, training
-from mnist.forward import IMAGE_SIZE, forward
+from common import batches, command_line, datasets, optimization, training
+from mnist.forward import IMAGE_SIZE, NETWORKS, forward
 
 import tensorflow.compat.v1 as tf
 
 IMAGE_MEAN, IMAGE_STD = 0.0, 255.0  # the input is (pixel - mean) / std: 0 is paper, and so is the convolutions' padding
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe(training.Recipe):
-    degrees: float  # augmentation: largest turn either way
-    scale: float  # largest change of height and of width
-    shear: float  # largest slant, pixels per row
-    shift: float  # largest move, pixels
-
-
-RECIPES = {
-    "convnet": Recipe(
-        batch_size=256, epochs=8.0, learning_rate=0.3, learning_rate_decay=0.57, regularizer=5e-4,
-        degrees=13.0, scale=0.13, shear=0.2, shift=2.6, moving_average_decay=0.998, save_steps=200,
-    ),
-    "lenet5": Recipe(
-        batch_size=128, epochs=8.0, learning_rate=0.05, learning_rate_decay=0.6, regularizer=1e-4,
-        degrees=10.0, scale=0.1, shear=0.15, shift=2.0, moving_average_decay=0.998, save_steps=500,
-    ),
-    "fully_connected": Recipe(
-        batch_size=256, epochs=30.0, learning_rate=0.2, learning_rate_decay=0.87, regularizer=2e-5,
-        degrees=6.0, scale=0.06, shear=0.1, shift=1.0, moving_average_decay=0.998, save_steps=500,
-    ),
-}
+RECIPES = {name: network.RECIPE for name, network in NETWORKS.items()}
 
 
 def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
@@ -60,7 +35,6 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
     with tf.device(device_name):
         # Data: uint8, kept on the device.
         train = batches.on_device(data.train, "train_data")
-        validation = batches.on_device(data.validation, "validation_data")
 
         # Batch: a function of (seed, global step) alone.
         global_step = tf.train.get_or_create_global_step()
@@ -70,38 +44,39 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
 
         # Logits.
         x = batches.standardize(images, record["image_mean"], record["image_std"])
-        logits = forward(x, True, recipe.regularizer, record["network"])
+        with optimization.initialized(recipe):
+            logits = forward(x, True, optimization.regularizer(recipe), record["network"])
 
-        # Loss: cross-entropy and the L2 terms that the weights left in a collection.
+        # Loss: of the data, and the terms that the weights left in a collection.
         with tf.name_scope("loss"):
-            cross_entropy = tf.losses.sparse_softmax_cross_entropy(labels, logits, loss_collection=None)
-            l2 = tf.add_n(tf.get_collection("losses"))
-            loss = cross_entropy + l2
+            data_loss = optimization.data_loss(recipe, labels, logits)
+            loss = tf.add_n([data_loss, *tf.get_collection("losses")], name="sum")
         with tf.name_scope("accuracy"):
             accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels), tf.float32))
 
-        # Learning rate: decays exponentially, after a short linear warm-up.
+        # Learning rate: warm-up and decay as the recipe says, exponential unless it says otherwise.
         epoch = train.size / recipe.batch_size  # steps
-        learning_rate = training.learning_rate(recipe, step, record["steps"], epoch)
+        learning_rate = optimization.learning_rate(recipe, step, record["steps"], epoch)
 
         # Train step, after the updates of the batch-norm statistics.
-        optimizer = tf.train.MomentumOptimizer(learning_rate, recipe.momentum, use_nesterov=True)
+        optimizer = optimization.OPTIMIZERS[recipe.optimizer](learning_rate, recipe.momentum)
+        gradients = optimizer.compute_gradients(loss)
         with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
-            train_step = optimizer.minimize(loss, global_step)
+            train_step = optimizer.apply_gradients(gradients, global_step)
 
         # EMA: made inside the control dependency, or nothing would order it after the train step.
         ema = tf.train.ExponentialMovingAverage(recipe.moving_average_decay, global_step)
         with tf.control_dependencies([train_step]), tf.name_scope("moving_averages"):
-            train_op = ema.apply(tf.trainable_variables() + tf.moving_average_variables())
+            averages = ema.apply(tf.trainable_variables() + tf.moving_average_variables())
 
-        training.summarize(images, {"total": loss, "cross_entropy": cross_entropy, "l2": l2}, learning_rate, ema)
-        with training.averages_for_variables(ema), tf.name_scope("validation"):
-            validate = evaluation.evaluator(validation, lambda images: evaluation.logits(forward, record, images))
+        summaries = training.summarize(images, data_loss, loss, gradients, learning_rate, ema)
+        train_op = tf.group(averages, summaries)
+        evaluators, evaluated = training.evaluators(forward, record, data, train, ema)
 
     # Saver and loop.
     watched = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
-    feed = train.feed | validation.feed
-    return training.loop(train_op, watched, validate, feed, record, recipe, checkpoint_dir, log_dir, device_name)
+    feed = train.feed | evaluated
+    return training.loop(train_op, watched, evaluators, feed, record, recipe, checkpoint_dir, log_dir, device_name)
 
 
 def main():

@@ -132,12 +132,19 @@ def augmented(function, images, *args, step=STEP, seed=1, **kwargs):
     return run_with(None, out)[0]
 
 
-def test_random_crop_is_a_crop_of_the_reflected_image():
+@pytest.mark.parametrize(("padding", "size"), [(2, 8), (0, 4), (1, 6)])
+def test_random_crop_is_a_crop_of_the_reflected_image(padding, size):
     images = numbered_pixels(300)
-    cropped = augmented(batches.random_crop, images, padding=2)
-    padded = np.pad(images, [(0, 0), (2, 2), (2, 2), (0, 0)], "reflect")
+    cropped = augmented(batches.random_crop, images, padding=padding, size=size)
+    margin = (padding, padding)
+    padded = np.pad(images, [(0, 0), margin, margin, (0, 0)], "reflect")
     places = [
-        [(y, x) for y in range(5) for x in range(5) if np.array_equal(padded[i, y : y + 8, x : x + 8], cropped[i])]
+        [
+            (y, x)
+            for y in range(5)
+            for x in range(5)
+            if np.array_equal(padded[i, y : y + size, x : x + size], cropped[i])
+        ]
         for i in range(300)
     ]
     assert all(len(place) == 1 for place in places)
@@ -168,10 +175,31 @@ def test_cutout_paints_one_square_anywhere(size):
     assert painted.sum(axis=(1, 2)).max() == size**2
 
 
+def test_random_light_keeps_each_channels_mean_but_for_the_brightness():
+    images = np.random.default_rng(0).uniform(0, 255, [400, 8, 8, 3]).astype(np.float32)
+    lit = augmented(batches.random_light, images, brightness=63.0, contrast=0.8)
+    mean = images.mean(axis=(1, 2), keepdims=True)
+    shift = (lit - images).mean(axis=(1, 2, 3))
+    stretch = (lit - mean - shift[:, None, None, None]) / (images - mean)
+    stretch = np.median(stretch, axis=(1, 2, 3))
+    np.testing.assert_allclose(
+        lit, (images - mean) * stretch[:, None, None, None] + mean + shift[:, None, None, None], atol=0.01
+    )
+    for found, least, most in ((shift, -63, 63), (stretch, 0.2, 1.8)):
+        assert least <= found.min() < least + 0.05 * (most - least)
+        assert most >= found.max() > most - 0.05 * (most - least)
+    assert abs(np.corrcoef(shift, stretch)[0, 1]) < 0.2
+
+
 @pytest.mark.parametrize(
     ("function", "args"),
-    [(batches.random_crop, [2]), (batches.random_mirror, []), (batches.cutout, [4, [0.0, 0.0, 0.0]])],
-    ids=["crop", "mirror", "cutout"],
+    [
+        (batches.random_crop, [2, 8]),
+        (batches.random_mirror, []),
+        (batches.random_light, [63.0, 0.8]),
+        (batches.cutout, [4, [0.0, 0.0, 0.0]]),
+    ],
+    ids=["crop", "mirror", "light", "cutout"],
 )
 def test_augmentation_depends_on_seed_and_step_alone(function, args):
     images = numbered_pixels(50) + 1
@@ -181,7 +209,10 @@ def test_augmentation_depends_on_seed_and_step_alone(function, args):
     assert (first != augmented(function, images, *args, seed=2)).any()
 
 
-@pytest.mark.parametrize(("function", "args"), [(batches.random_crop, [0]), (batches.cutout, [0, [0.0] * 3])])
+@pytest.mark.parametrize(
+    ("function", "args"),
+    [(batches.random_crop, [0, 8]), (batches.random_light, [0.0, 0.0]), (batches.cutout, [0, [0.0] * 3])],
+)
 def test_augmentation_of_no_extent_changes_nothing(function, args):
     images = numbered_pixels(3)
     np.testing.assert_array_equal(augmented(function, images, *args), images)
@@ -192,7 +223,7 @@ def test_augmented_images_keep_their_labels():
     data = batches.on_device(numbered(25), "data")
     step = tf.constant(STEP, tf.int64)
     images, labels = batches.shuffled(data, step, 20, seed=1)
-    images = batches.random_mirror(batches.random_crop(images, step, 1, padding=2), step, 1)
+    images = batches.random_mirror(batches.random_crop(images, step, 1, padding=2, size=4), step, 1)
     found, expected = run_with(data, images, labels)
     np.testing.assert_array_equal(found % 10, np.broadcast_to(expected[:, None, None, None], found.shape))
     assert len(set(expected)) > 5

@@ -1,9 +1,8 @@
 """Layers and networks: gradients, L2 terms, batch normalisation, dropout, variables."""
 
-import re
-
 import cifar10.forward
 import mnist.forward
+from cifar10.networks import airbench as airbench_network
 from common import layers
 
 import numpy as np
@@ -17,6 +16,12 @@ NETWORKS = [
 ]
 
 
+PENALISED = {  # networks that penalise not all of their weights
+    "bn_convnet": ["logits/weights"],
+    "tutorial": ["local3/weights", "local4/weights"],
+}
+
+
 def images(task, batch=None):
     return tf.placeholder(tf.float32, [batch, task.IMAGE_SIZE, task.IMAGE_SIZE, task.NUM_CHANNELS])
 
@@ -28,20 +33,23 @@ def run(*fetches):
 
 
 @pytest.mark.parametrize(
-    ("size", "cin", "cout", "kernel"),
+    ("size", "cin", "cout", "kernel", "stride", "padding"),
     [
-        (28, 1, 16, 3), (28, 16, 16, 3), (14, 16, 32, 3), (14, 32, 32, 3), (7, 32, 64, 3), (7, 64, 64, 3),  # convnet
-        (28, 1, 32, 5), (14, 32, 64, 5),  # lenet5
-        (14, 8, 8, 2),  # an even size keeps the stock gradient
+        *((*shape, 1, "SAME") for shape in [
+            (28, 1, 16, 3), (28, 16, 16, 3), (14, 16, 32, 3), (14, 32, 32, 3), (7, 32, 64, 3), (7, 64, 64, 3),
+            (28, 1, 32, 5), (14, 32, 64, 5),
+            (14, 8, 8, 2),  # an even size, as the next ones, keeps the stock gradient
+        ]),
+        (16, 8, 8, 5, 2, "SAME"), (16, 3, 8, 7, 1, "VALID"), (16, 3, 8, 7, 2, "VALID"),
     ],
-)
-def test_convolution_gradient_is_the_stock_one(size, cin, cout, kernel):
+)  # fmt: skip
+def test_convolution_gradient_is_the_stock_one(size, cin, cout, kernel, stride, padding):
     random = np.random.default_rng(0)
     x = tf.constant(random.normal(size=[4, size, size, cin]), tf.float32)
-    dy = tf.constant(random.normal(size=[4, size, size, cout]), tf.float32)
-    y = layers.conv2d(x, cout, kernel, None, "conv", use_bias=False)
+    y = layers.conv2d(x, cout, kernel, None, "conv", use_bias=False, stride=stride, padding=padding)
+    dy = tf.constant(random.normal(size=y.shape.as_list()), tf.float32)
     w = tf.trainable_variables()[0]
-    stock = tf.gradients(tf.nn.conv2d(x, w, strides=1, padding="SAME"), [x, w], dy)
+    stock = tf.gradients(tf.nn.conv2d(x, w, strides=stride, padding=padding), [x, w], dy)
     for ours, theirs in zip(*run(tf.gradients(y, [x, w], dy), stock), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
 
@@ -56,11 +64,13 @@ def test_convolution_gradient_on_gpu_is_the_stock_operation(graph):
 
 @pytest.mark.parametrize(("task", "name"), NETWORKS)
 def test_l2_terms_are_the_trained_weights_and_no_bias(task, name):
-    task.forward(images(task), True, 0.01, name)
+    task.forward(images(task), True, layers.l2(0.01), name)
     fill = [v.assign(tf.fill(v.shape, 0.1 * (i + 1))) for i, v in enumerate(tf.trainable_variables())]
     weights = [v for v in tf.trainable_variables() if v.op.name.endswith("weights")]
     terms = tf.get_collection("losses")
-    assert len(terms) == len(weights) > 1
+    if name in PENALISED:
+        weights = [v for v in weights if v.op.name in PENALISED[name]]
+    assert len(terms) == len(weights) >= 1
     with tf.Session() as session:
         session.run(fill)
         expected = 0.5 * 0.01 * sum(np.square(w.astype(np.float64)).sum() for w in session.run(weights))
@@ -73,14 +83,23 @@ def test_without_regularizer_there_is_no_term(task, name):
     assert tf.get_collection("losses") == []
 
 
+def plain(*layers_with_shapes):
+    """The variables of layers with biases, given as "name shape"."""
+    lines = ""
+    for layer in layers_with_shapes:
+        name, *shape = layer.split()
+        lines += f"\n{name}/weights {' '.join(shape)}\n{name}/biases {shape[-1]}"
+    return lines
+
+
+def norm(name, channels):
+    """The variables of batch normalisation."""
+    return "".join(f"\n{name}/{v} {channels}" for v in ("scale", "offset", "moving_mean", "moving_variance"))
+
+
 def normalised(path, i, cin, cout):
     """The variables of a convolution with batch normalisation."""
-    return f"""
-        {path}/conv{i}/weights 3 3 {cin} {cout}
-        {path}/norm{i}/scale {cout}
-        {path}/norm{i}/offset {cout}
-        {path}/norm{i}/moving_mean {cout}
-        {path}/norm{i}/moving_variance {cout}"""
+    return f"\n{path}/conv{i}/weights 3 3 {cin} {cout}" + norm(f"{path}/norm{i}", cout)
 
 
 def airbench(widths):
@@ -97,20 +116,8 @@ def airbench(widths):
 
 
 GOLDEN = {
-    "fully_connected": """
-        hidden/weights 784 500
-        hidden/biases 500
-        logits/weights 500 10
-        logits/biases 10""",
-    "lenet5": """
-        conv1/weights 5 5 1 32
-        conv1/biases 32
-        conv2/weights 5 5 32 64
-        conv2/biases 64
-        hidden/weights 3136 512
-        hidden/biases 512
-        logits/weights 512 10
-        logits/biases 10""",
+    "fully_connected": plain("hidden 784 500", "logits 500 10"),
+    "lenet5": plain("conv1 5 5 1 32", "conv2 5 5 32 64", "hidden 3136 512", "logits 512 10"),
     "convnet": "".join(
         normalised(f"stage{stage}", i, cin if i == 1 else cout, cout)
         for stage, cin, cout in ((1, 1, 16), (2, 16, 32), (3, 32, 64))
@@ -121,12 +128,32 @@ GOLDEN = {
         logits/biases 10""",
     "airbench_slim": airbench([64, 192, 256]),
     "airbench": airbench([64, 256, 256]),
-}
+    "softmax": plain("logits 784 10"),
+    "mechanics": plain("hidden1 784 128", "hidden2 128 32", "softmax_linear 32 10"),
+    "deep": plain("conv1 5 5 1 32", "conv2 5 5 32 64", "hidden 3136 1024", "logits 1024 10"),
+    "two_layer_fc": plain("hidden 3072 4000", "logits 4000 10"),
+    "three_layer_convnet": plain("conv1 5 5 3 32", "conv2 3 3 32 16", "logits 16384 10"),
+    "simple": plain("conv 7 7 3 32", "logits 5408 10"),
+    "complex": plain("conv 7 7 3 32") + norm("norm", 32) + plain("hidden 5408 1024", "logits 1024 10"),
+    "global_average": plain("conv 5 5 3 64")
+    + norm("norm1", 64) + plain("conv1 5 5 64 32")
+    + norm("norm2", 32) + plain("conv2 5 5 32 32")
+    + norm("norm3", 32) + plain("conv3 5 5 32 32")
+    + plain("hidden 32 100", "logits 100 10"),
+    "bn_convnet": plain("conv1 5 5 3 128") + norm("norm1", 128)
+    + plain("conv2 3 3 128 256") + norm("norm2", 256)
+    + plain("conv3 3 3 256 256") + norm("norm3", 256)
+    + plain("conv4 5 5 256 128") + norm("norm4", 128)
+    + plain("logits 8192 10") + norm("norm5", 10),
+    "tutorial": plain(
+        "conv1 5 5 3 64", "conv2 5 5 64 64", "local3 2304 384", "local4 384 192", "softmax_linear 192 10"
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("task", "name"), NETWORKS)
 def test_variables_are_those_that_checkpoints_hold(task, name):
-    task.forward(images(task), True, 1e-4, name)
+    task.forward(images(task), True, layers.l2(1e-4), name)
     variables = [v for v in tf.global_variables() if v.op.name != "global_step"]
     found = [" ".join([v.op.name, *map(str, v.shape.as_list())]) for v in variables]
     assert found == [line.strip() for line in GOLDEN[name].strip().split("\n") if line.strip()]
@@ -136,7 +163,46 @@ def test_variables_are_those_that_checkpoints_hold(task, name):
 def test_docstring_counts_the_parameters(task, name):
     task.forward(images(task), True, None, name)
     count = sum(v.shape.num_elements() for v in tf.trainable_variables())
-    assert re.search(rf"\b{name} {count:,}\b", task.__doc__)
+    assert f"\n{count:,} parameters." in task.NETWORKS[name].__doc__
+
+
+TRUNCATED = 0.8796  # of the standard deviation that a normal distribution keeps when it is cut at two of them
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "variable", "std", "mean"),
+    [
+        (mnist.forward, "softmax", "logits/weights", 0.0, 0.0),
+        (mnist.forward, "mechanics", "hidden1/weights", TRUNCATED * 784**-0.5, 0.0),
+        (mnist.forward, "mechanics", "hidden2/weights", TRUNCATED * 128**-0.5, 0.0),
+        (mnist.forward, "deep", "conv2/weights", TRUNCATED * 0.1, 0.0),
+        (mnist.forward, "deep", "hidden/biases", 0.0, 0.1),
+        (mnist.forward, "lenet5", "hidden/weights", TRUNCATED * 0.1, 0.0),
+        (mnist.forward, "lenet5", "hidden/biases", 0.0, 0.0),
+        (cifar10.forward, "two_layer_fc", "hidden/weights", (2 / 3072) ** 0.5, 0.0),
+        (cifar10.forward, "tutorial", "conv1/weights", TRUNCATED * 0.05, 0.0),
+        (cifar10.forward, "tutorial", "conv1/biases", 0.0, 0.0),
+        (cifar10.forward, "tutorial", "conv2/biases", 0.0, 0.1),
+        (cifar10.forward, "tutorial", "local3/weights", TRUNCATED * 0.04, 0.0),
+        (cifar10.forward, "tutorial", "local4/biases", 0.0, 0.1),
+        (cifar10.forward, "tutorial", "softmax_linear/weights", TRUNCATED / 192, 0.0),
+    ],
+)
+def test_initial_values_are_those_of_the_notes(task, name, variable, std, mean):
+    tf.set_random_seed(1)
+    task.forward(images(task), True, None, name)
+    [values] = run({v.op.name: v for v in tf.global_variables()}[variable])
+    assert values.std() == pytest.approx(std, rel=0.06, abs=1e-6)
+    assert values.mean() == pytest.approx(mean, abs=0.06 * std + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "steps"),
+    [(mnist.forward, "softmax", 1000), (mnist.forward, "mechanics", 2000), (mnist.forward, "deep", 12_001)],
+)
+def test_recipes_in_steps_are_those_of_the_notes(task, name, steps):
+    recipe = task.NETWORKS[name].RECIPE
+    assert round(recipe.epochs * 55_000 / recipe.batch_size) == steps
 
 
 @pytest.mark.parametrize(("task", "name"), NETWORKS)
@@ -149,7 +215,10 @@ def test_any_batch_size(task, name):
             assert session.run(logits, {x: np.zeros([n, *x.shape.as_list()[1:]])}).shape == (n, 10)
 
 
-@pytest.mark.parametrize(("task", "name"), [n for n in NETWORKS if n.values[0] is cifar10.forward])
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [(mnist.forward, "convnet"), *((cifar10.forward, n) for n in ("airbench_slim", "complex", "bn_convnet"))],
+)
 def test_batch_norm_of_a_network_uses_and_moves_its_statistics_in_training_only(task, name):
     """The logits of an image depend on the others of its batch in training, and on nothing but it in testing."""
     x = images(task, 4)
@@ -189,7 +258,7 @@ def test_whitening_kernels_whiten_patches():
     rough = random.normal(size=[200, 36, 36, 3])
     smooth = sum(rough[:, y : y + 32, x : x + 32] for y in range(5) for x in range(5))  # neighbours are alike
     smooth[..., 1] += smooth[..., 0]  # and so are channels
-    kernels = cifar10.forward.whitening_kernels(smooth.astype(np.float32))
+    kernels = airbench_network.initial(smooth.astype(np.float32))["whitening"]
     assert kernels.shape == (2, 2, 3, 24) and kernels.dtype == np.float32
     np.testing.assert_array_equal(kernels[..., 12:], -kernels[..., :12])
     out = run(tf.nn.conv2d(tf.constant(smooth, tf.float32), kernels[..., :12], strides=1, padding="VALID"))[0]

@@ -110,7 +110,7 @@ def folders(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--network", "resnet"], "argument --network: invalid choice: resnet (choose from convnet, lenet5"),
+        (["--network", "resnet"], "argument --network: invalid choice: resnet (choose from convnet, softmax"),
         (["--device", "/device:GPU:7"], "no device /device:GPU:7 on this machine; there is: /device:CPU:0"),
         (["--dataset", "cats"], "argument --dataset: invalid choice: cats (choose from mnist, fashion, kmnist"),
     ],
@@ -120,6 +120,21 @@ def test_unknown_choices_are_listed(call, tmp_path, main, flags, message):
     status, out, err = call(main, *folders(tmp_path), *flags, *picture)
     assert status in (1, 2) and out == "" and err.count("\n") == 1
     assert err.replace("'", "").startswith(f"error: {message}")  # Python 3.12 and earlier quote the choices
+
+
+@pytest.mark.parametrize(
+    ("main", "network", "settings", "message"),
+    [
+        (backward.main, "softmax", ["penalty=l1"], "it needs a regularizer above 0"),
+        (backward.main, "deep", ["momentum=0.5"], "it needs optimizer=momentum or nesterov"),
+        (backward.main, "deep", ["decay_epochs=2"], "it needs a learning_rate_decay other than 1"),
+        (backward.main, "convnet", ["schedule=cosine", "learning_rate_decay=0.5"], "it needs schedule=exponential"),
+        (cifar10_backward.main, "airbench", ["optimizer=adam"], "takes no notice of the scale of gradients"),
+    ],
+)
+def test_setting_that_would_change_nothing_is_refused(call, tmp_path, main, network, settings, message):
+    status, out, err = call(main, *folders(tmp_path), "--network", network, "--set", *settings)
+    assert status == 1 and out == "" and err.count("\n") == 1 and message in err
 
 
 @pytest.mark.parametrize(("main", "flags"), [(test.main, ["--once"]), (app.main, ["x.png"])], ids=["test", "app"])
@@ -200,7 +215,7 @@ def test_run_json_of_an_unknown_network_lists_those_there_are(call, trained, tmp
     folder, flags = trained
     runs.write(folder, json.loads((folder / "run.json").read_text()) | {"network": "mine"})
     status, _, err = call(app.main, *flags[:4], draw_seven(tmp_path / "seven.png"))
-    assert status == 1 and "names the network 'mine'; there are convnet, lenet5, fully_connected" in err
+    assert status == 1 and "names the network 'mine'; there are convnet, softmax, fully_connected" in err
 
 
 def test_tester_flags(call, trained, tmp_path, real_mnist, monkeypatch):

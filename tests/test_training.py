@@ -9,8 +9,8 @@ import threading
 import time
 
 import cifar10.backward
-import cifar10.forward
-from common import checkpoints, command_line, hooks, runs, testing, training
+from cifar10.networks import airbench
+from common import checkpoints, command_line, hooks, optimization, runs, testing
 from common.command_line import UserError
 from mnist import backward
 from mnist.forward import NETWORKS, forward
@@ -38,10 +38,11 @@ def scalars(log_dir, tag):
     return {e.step: e.value for e in shown}
 
 
-def train_objects(folder, data, steps, seed=1, **changes):
-    """The same for the default CIFAR-10 network."""
-    recipe = dataclasses.replace(cifar10.backward.RECIPES["airbench_slim"], batch_size=8, save_steps=4, **changes)
-    return conftest.train(cifar10.backward, folder, data, recipe, steps, "airbench_slim", seed)
+def train_objects(folder, data, steps, network="airbench_slim", seed=1, **changes):
+    """The same for CIFAR-10."""
+    changes = {"batch_size": 8, "save_steps": 4} | changes
+    recipe = dataclasses.replace(cifar10.backward.RECIPES[network], **changes)
+    return conftest.train(cifar10.backward, folder, data, recipe, steps, network, seed)
 
 
 @pytest.mark.parametrize("network", ["fully_connected", "convnet", "airbench_slim"])
@@ -85,16 +86,18 @@ def test_learning_rate_at_chosen_steps(tiny, tmp_path):
         assert rates[step] == pytest.approx(expected, rel=1e-5)
 
 
-def test_loss_is_cross_entropy_plus_every_l2_term(tiny, tmp_path, graph):
+def test_loss_is_that_of_the_data_plus_every_penalty(tiny, tmp_path, graph):
     recipe = TINY["fully_connected"]
     run = conftest.record("fully_connected", tiny, recipe, steps=1)
     backward.backward(run, recipe, tiny, tmp_path, tmp_path / "logs", CPU)
-    names = ("total", "cross_entropy", "l2")
-    total, cross_entropy, l2 = (scalars(tmp_path / "logs", f"loss/{name}")[1] for name in names)
-    assert total == pytest.approx(cross_entropy + l2, rel=1e-6)
     initial = train(tmp_path / "frozen", tiny, 1, learning_rate=0.0)
-    squares = sum(np.square(initial[f"{layer}/weights"]).sum() for layer in ("hidden", "logits"))
-    assert l2 == pytest.approx(0.5 * TINY["fully_connected"].regularizer * squares, rel=1e-4)
+    penalties = 0
+    for layer in ("hidden", "logits"):
+        term = scalars(tmp_path / "logs", f"penalty/{layer}/l2_loss")[1]
+        assert term == pytest.approx(0.5 * recipe.regularizer * np.square(initial[f"{layer}/weights"]).sum(), rel=1e-4)
+        penalties += term
+    total, data = (scalars(tmp_path / "logs", f"loss/{name}")[1] for name in ("total", "data"))
+    assert total == pytest.approx(data + penalties, rel=1e-6)
     assert len(graph.get_collection("losses")) == 2  # validation adds none
 
 
@@ -111,14 +114,35 @@ def test_resumed_run_ends_in_the_same_checkpoint(tiny, tmp_path, network):
     assert len({digest(tmp_path / run / "model.ckpt-10.data-00000-of-00001") for run in ("whole", "parts")}) == 1
 
 
-def test_resumed_cifar10_run_ends_in_the_same_checkpoint(tiny_shapes, tmp_path):
-    """Crops, mirror images, cutout, label smoothing and the whitening layer, which stays as it was."""
-    whole = train_objects(tmp_path / "whole", tiny_shapes, 6)
-    for steps in (4, 6):
-        train_objects(tmp_path / "parts", tiny_shapes, steps)
-    assert len({digest(tmp_path / run / "model.ckpt-6.data-00000-of-00001") for run in ("whole", "parts")}) == 1
+@pytest.mark.parametrize("network", cifar10.backward.RECIPES)
+def test_resumed_cifar10_run_ends_in_the_same_checkpoint(tiny_shapes, tmp_path, network):
+    """Crops, mirror images, light, cutout, label smoothing, every optimiser of the notes."""
+    train_objects(tmp_path / "whole", tiny_shapes, 3, network, batch_size=4)
+    for steps in (2, 3):
+        train_objects(tmp_path / "parts", tiny_shapes, steps, network, batch_size=4)
+    assert len({digest(tmp_path / run / "model.ckpt-3.data-00000-of-00001") for run in ("whole", "parts")}) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [*({"optimizer": name} for name in optimization.OPTIMIZERS), {"loss": "mean_squared_error"}, {"loss": "hinge"},
+     {"penalty": "l1"}, {"initializer": "xavier"}],
+    ids=lambda changes: "-".join(changes.values()),
+)  # fmt: skip
+def test_every_option_learns_and_resumes(tiny, tmp_path, changes):
+    changes |= {"moving_average_decay": 0.5, "learning_rate": 0.003 if "optimizer" in changes else 0.1}
+    train(tmp_path / "whole", tiny, 60, **changes)
+    for steps in (40, 60):
+        train(tmp_path / "parts", tiny, steps, **changes)
+    assert len({digest(tmp_path / run / "model.ckpt-60.data-00000-of-00001") for run in ("whole", "parts")}) == 1
+    accuracies = scalars(tmp_path / "whole/logs", "accuracy/validation")
+    assert accuracies[60] > accuracies[4] + 0.1
+
+
+def test_whitening_layer_stays_as_it_was(tiny_shapes, tmp_path):
+    whole = train_objects(tmp_path, tiny_shapes, 2)
     mean, std = np.float32(120), np.float32(60)  # conftest.record
-    expected = cifar10.forward.whitening_kernels((tiny_shapes.train.images - mean) / std)
+    expected = airbench.initial((tiny_shapes.train.images - mean) / std)["whitening"]
     np.testing.assert_allclose(whole["whiten/weights"], expected, rtol=1e-4, atol=1e-5)
     assert "whiten/weights/ExponentialMovingAverage" not in whole
 
@@ -141,7 +165,7 @@ def test_bias_scale_multiplies_the_steps_of_offsets_only(tiny_shapes, tmp_path):
 def test_schedules_fall_to_zero_at_the_last_step(schedule):
     recipe = dataclasses.replace(TINY["convnet"], learning_rate=2.0, warmup_steps=10, schedule=schedule)
     step = tf.placeholder(tf.int64, [])
-    rate = training.learning_rate(recipe, step, steps=1000, epoch=100)
+    rate = optimization.learning_rate(recipe, step, steps=1000, epoch=100)
     with tf.Session() as session:
         first, fifth, quarter, half, last = (session.run(rate, {step: i}) for i in (0, 4, 250, 500, 1000))
     assert (half, last) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-6))
@@ -152,11 +176,14 @@ def test_schedules_fall_to_zero_at_the_last_step(schedule):
 def test_cifar10_loss_is_cross_entropy_of_smoothed_labels_plus_every_l2_term(tiny_shapes, tmp_path):
     """The cross-entropy is linear in the labels: a share s of smoothing takes it that far to the uniform one's."""
     losses = {}
+    blocks = [f"penalty/block{block}/conv{i}/l2_loss" for block in (1, 2, 3) for i in (1, 2)]
+    penalties = [*blocks, "penalty/logits/l2_loss"]
     for share in (0.0, 0.25, 0.75):
         folder = tmp_path / str(share)
         values = train_objects(folder, tiny_shapes, 1, learning_rate=0.0, label_smoothing=share)
         losses[share], l2, total = (
-            scalars(folder / "logs", f"loss/{name}")[1] for name in ("cross_entropy", "l2", "total")
+            sum(scalars(folder / "logs", f"{name}")[1] for name in names)
+            for names in (["loss/data"], penalties, ["loss/total"])
         )
         assert total == pytest.approx(losses[share] + l2, rel=1e-6)
         squares = sum(np.square(v).sum() for n, v in values.items() if n.endswith("weights") and "whiten" not in n)
@@ -307,12 +334,13 @@ def test_overrides_are_typed():
         with pytest.raises(UserError, match="must be at least 0, and below"):
             command_line.override(objects, [setting])
     for setting, message in [
-        ("batch=3", "no entry 'batch' in the recipe; there are batch_size, epochs, learning_rate"),
+        ("batch=3", "no entry 'batch' in the recipe; there are batch_size, epochs, loss"),
         ("batch_size=3.5", "batch_size is of type int, '3.5' is not"),
         ("batch_size=0", "batch_size must be at least 1"),
         ("learning_rate=-1", "learning_rate must be at least 0"),
         ("moving_average_decay=2", "moving_average_decay must be at least 0, and below 1"),
-        ("schedule=linear", "schedule must be one of exponential, cosine, triangular"),
+        ("epochs=0", "epochs must be above 0, and finite"),
+        ("schedule=linear", "schedule must be one of exponential, staircase, cosine, triangular"),
         ("learning_rate=nan", "learning_rate must be at least 0, and finite"),
         ("batch_size", "KEY=VALUE"),
     ]:
@@ -393,3 +421,31 @@ def test_follow_ends_when_the_trainer_has_died(tiny, tmp_path):
         threading.Timer(0.5, may_end.set).start()
     thread.join()
     assert seen == [4]
+
+
+def test_evaluate_all_shows_every_split(tiny, tmp_path):
+    train(tmp_path, tiny, 4, "mechanics", evaluate="all")
+    run = RECORD | {"network": "mechanics", "recipe": {"moving_average_decay": 0.99}}
+    splits = {"validation": tiny.validation, "training_set": tiny.train, "test": tiny.test}
+    for name, split in splits.items():
+        [(step, result)] = testing.test(forward, run, split, [checkpoints.latest(tmp_path)], CPU)
+        assert scalars(tmp_path / "logs", f"accuracy/{name}") == {step: pytest.approx(result.accuracy)}
+
+
+def test_averaged_losses_follow_the_raw_ones(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(hooks, "SUMMARY_STEPS", 1)
+    train(tmp_path, tiny, 5)
+    for tag in ("loss/total", "loss/data", "penalty/hidden/l2_loss"):
+        raw, averaged = (scalars(tmp_path / "logs", f"{tag}{suffix}") for suffix in ("", "_averaged"))
+        biased = 0.0
+        for step in range(1, 6):
+            biased = 0.9 * biased + 0.1 * raw[step]
+            assert averaged[step] == pytest.approx(biased / (1 - 0.9**step), rel=1e-5)
+
+
+def test_without_a_regularizer_nothing_is_penalised(tiny, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(tmp_path, tiny, 1, "deep")
+    tags = EventAccumulator(str(tmp_path / "logs")).Reload().Tags()["scalars"]
+    assert "loss/total" in tags and not [tag for tag in tags if tag.startswith("penalty")]

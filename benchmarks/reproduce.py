@@ -1,0 +1,211 @@
+"""Trains the networks of the notes by their own recipes, and writes docs/results.md and docs/results.png.
+
+    python benchmarks/reproduce.py                                # all, up to 20 minutes each
+    python benchmarks/reproduce.py --only tutorial --limit 3600   # one of them, for an hour
+
+A run that does not end within the limit is stopped as by Ctrl-C, and what it had reached by then is written down.
+docs/results.json keeps what was measured, so that single networks can be measured again.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)
+
+from common import checkpoints, command_line, datasets, device, runs, testing
+
+import matplotlib
+import tensorflow.compat.v1 as tf
+
+matplotlib.use("agg")
+from matplotlib import pyplot as plt
+
+FAMILIES = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}
+CPU = device.resolve("cpu")
+
+
+class Row(NamedTuple):
+    """A line of the table. settings: for --set. headline: of the notes, and on which images."""
+
+    task: str
+    network: str
+    settings: tuple = ()
+    headline: str = ""
+
+    @property
+    def name(self):
+        return " ".join([self.network, *self.settings])
+
+
+ROWS = (
+    Row("mnist", "softmax", (), "91 % test"),
+    Row("mnist", "fully_connected", (), "about 98 % test"),
+    Row("mnist", "mechanics"),
+    Row("mnist", "deep", (), "99.2 % test"),
+    Row("mnist", "lenet5"),
+    Row("mnist", "convnet"),
+    Row("cifar10", "two_layer_fc", (), "43 to 45 % validation"),
+    Row("cifar10", "three_layer_convnet", ("optimizer=sgd",), "47.5 % validation"),
+    Row("cifar10", "three_layer_convnet", (), "57 % validation"),
+    Row("cifar10", "simple", (), "37 % validation"),
+    Row("cifar10", "complex", (), "53.8 % validation"),
+    Row("cifar10", "global_average", (), "70.8 % validation, 69.6 % test"),
+    Row("cifar10", "bn_convnet", (), "82.6 % validation"),
+    Row("cifar10", "tutorial", (), "86 % test"),
+    Row("cifar10", "airbench_slim"),
+)
+
+
+def multiply_adds(task, network):
+    """(parameters, multiply-adds of one image): those of the convolutions and matrix products."""
+    forward = importlib.import_module(f"{task}.forward")
+    with tf.Graph().as_default() as graph:
+        size = forward.IMAGE_SIZE
+        forward.forward(tf.zeros([1, size, size, forward.NUM_CHANNELS]), False, None, network)
+        count = 0
+        for op in graph.get_operations():
+            if op.type in ("Conv2D", "MatMul"):
+                kernel = op.inputs[1].shape.as_list()
+                count += op.outputs[0].shape.num_elements() // kernel[-1] * op.inputs[1].shape.num_elements()
+        return sum(v.shape.num_elements() for v in tf.trainable_variables()), count
+
+
+def train(row, limit, data_dir, folder):
+    """Runs the trainer in `folder`, for at most `limit` seconds."""
+    command = [sys.executable, ROOT / row.task / "backward.py", "--network", row.network, "--dataset", row.task]
+    command += ["--data-dir", data_dir, "--device", "cpu"]
+    command += ["--checkpoint-dir", folder / "checkpoints", "--log-dir", folder / "logs"]
+    command += ["--set", *row.settings] if row.settings else []
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+        try:
+            status = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            status = process.wait()
+        if status not in (0, 128 + signal.SIGINT):
+            errors.seek(0)
+            sys.exit(f"{errors.read()}error: {' '.join(map(str, command))} failed")
+
+
+def scalars(log_dir, tag):
+    """[(step, value, seconds since the first step)]"""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = EventAccumulator(str(log_dir), {"scalars": 0}).Reload()
+    start = log.Scalars("loss/total")[0].wall_time
+    return [(e.step, e.value, e.wall_time - start) for e in log.Scalars(tag)]
+
+
+def measure(row, limit, data, data_dir):
+    """One run, all that is measured of it."""
+    forward = importlib.import_module(f"{row.task}.forward").forward
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        train(row, limit, data_dir, folder)
+        directory = runs.folder(folder / "checkpoints", row.task, row.network, row.task)
+        record, path = runs.read(directory), checkpoints.latest(directory)
+        accuracies = {}
+        for split in ("validation", "test"):
+            for raw in (False, True):
+                [(step, result)] = testing.test(forward, record, getattr(data, split), [path], CPU, raw)
+                accuracies[f"{split}{'_raw' if raw else ''}"] = result.accuracy
+        curve = scalars(runs.folder(folder / "logs", row.task, row.network, row.task) / "train", "accuracy/validation")
+    parameters, products = multiply_adds(row.task, row.network)
+    seconds = curve[-1][2]
+    return {
+        "parameters": parameters,
+        "multiply_adds": products,
+        "data": data.title,
+        "step": step,
+        "steps": record["steps"],
+        "batch_size": record["recipe"]["batch_size"],
+        "seconds": seconds,
+        "images_per_second": step * record["recipe"]["batch_size"] / seconds,
+        "accuracies": accuracies,
+        "curve": [(seconds, accuracy) for _, accuracy, seconds in curve],
+    }
+
+
+TABLE = """\
+| name | parameters | multiply-adds | the notes | validation: EMA | raw | test: EMA | raw | steps | seconds | images/s |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+def table(task, results):
+    data = {found["data"] for name, found in results.items() if name in {row.name for row in ROWS if row.task == task}}
+    lines = [f"\n## {', '.join(sorted(data))}\n\n", TABLE]
+    for row in ROWS:
+        if row.task == task and row.name in results:
+            found = results[row.name]
+            percent = {split: f"{accuracy:.2%}".replace("%", " %") for split, accuracy in found["accuracies"].items()}
+            cut = "" if found["step"] >= found["steps"] else f" of {found['steps']:,}"
+            lines.append(
+                f"| `{row.name}` | {found['parameters']:,} | {found['multiply_adds'] / 1e6:,.1f} M | "
+                f"{row.headline} | "
+                f"{percent['validation']} | {percent['validation_raw']} | {percent['test']} | {percent['test_raw']} | "
+                f"{found['step']:,}{cut} | {found['seconds']:,.0f} | {found['images_per_second']:,.0f} |\n"
+            )
+    return "".join(lines)
+
+
+def draw(results, path):
+    """The validation accuracy of every run over its seconds, one panel a task."""
+    figure, axes = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
+    for axis, (task, title) in zip(axes, (("mnist", "MNIST"), ("cifar10", "CIFAR-10")), strict=True):
+        for row in ROWS:
+            if row.task == task and row.name in results:
+                axis.plot(*zip(*results[row.name]["curve"], strict=True), label=row.name, marker=".")
+        axis.set(title=title, xlabel="seconds of training", ylabel="validation accuracy (EMA)", xscale="log")
+        axis.grid(alpha=0.25)
+        axis.legend(frameon=False, fontsize=8)
+    axes[0].set_ylim(0.88, 1.0)
+    figure.savefig(path, dpi=110)
+
+
+def write(results):
+    page = ROOT / "docs" / "results.md"
+    before, _, after = page.read_text().partition("<!-- tables -->")
+    _, _, after = after.partition("<!-- end of tables -->")
+    tables = "".join(table(task, results) for task in FAMILIES)
+    machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    tables = f"<!-- tables -->\n{tables}\n{machine}, TensorFlow {tf.__version__}\n<!-- end of tables -->"
+    page.write_text(before + tables + after)
+    draw(results, ROOT / "docs" / "results.png")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=sorted({row.network for row in ROWS}), metavar="NAME")
+    seconds = command_line.positive(float)
+    parser.add_argument("--limit", type=seconds, default=1200.0, help="seconds of each run (default: %(default)s)")
+    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("DATA_DIR", ROOT / "data")))
+    args = parser.parse_args()
+    kept = ROOT / "docs" / "results.json"
+    results = json.loads(kept.read_text()) if kept.exists() else {}
+    data = {}
+    for row in ROWS:
+        if args.only is None or row.network in args.only:
+            data[row.task] = data.get(row.task) or FAMILIES[row.task][row.task](args.data_dir)
+            started = time.perf_counter()
+            results[row.name] = measure(row, args.limit, data[row.task], args.data_dir)
+            accuracies = ", ".join(f"{k} {v:.4f}" for k, v in results[row.name]["accuracies"].items())
+            print(f"{row.name}: {accuracies}, {time.perf_counter() - started:.0f} s", flush=True)
+            kept.write_text(json.dumps(results, indent=1) + "\n")
+            write(results)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,16 @@
+"""A 5×5 convolution of 32 channels, a 3×3 one of 16, and a fully connected layer.
+
+170,906 parameters. Nesterov's momentum, one epoch: 57 % on validation images is the headline of the notes; with
+--set optimizer=sgd it is 47.5 %.
+"""
+
+from cifar10.networks.recipe import Recipe
+from common import layers
+
+RECIPE = Recipe(batch_size=64, epochs=1.0, learning_rate=3e-3, moving_average_decay=0.99, save_steps=350)
+
+
+def network(x, train, regularizer):
+    x = layers.relu(layers.conv2d(x, 32, 5, regularizer, "conv1"))
+    x = layers.relu(layers.conv2d(x, 16, 3, regularizer, "conv2"))
+    return layers.dense(layers.flatten(x), 10, regularizer, "logits")

@@ -1,0 +1,25 @@
+"""784-128-32-10, the network of TensorFlow's tutorial "mechanics 101", with its name scopes.
+
+104,938 parameters. Plain gradient descent; evaluates the training, validation and test sets every 1,000 steps.
+"""
+
+from common import layers
+from mnist.networks.recipe import Recipe
+
+import tensorflow.compat.v1 as tf
+
+RECIPE = Recipe(
+    batch_size=100, epochs=2000 * 100 / 55_000, optimizer="sgd", learning_rate=0.01, evaluate="all",
+    moving_average_decay=0.99, save_steps=1000,
+)
+
+
+def network(x, train, regularizer):
+    x = layers.relu(dense(layers.flatten(x), 128, regularizer, "hidden1"))
+    x = layers.relu(dense(x, 32, regularizer, "hidden2"))
+    return dense(x, 10, regularizer, "softmax_linear")
+
+
+def dense(x, units, regularizer, name):
+    normal = tf.initializers.truncated_normal(stddev=x.shape.as_list()[-1] ** -0.5)  # 1/√fan_in
+    return layers.dense(x, units, regularizer, name, initializer=normal)
