@@ -72,8 +72,8 @@ def plain(x, train, regularizer, name, **initial):
 
 
 ALTERNATIVES = {  # a network, and changes of the recipe
-    "default: 64-192-256, GELU, exponential decay": (forward.forward, {}),
-    "narrower: 32-128-256": (widths(32, 128, 256), {}),
+    "default: 32-128-256, GELU, exponential decay": (forward.forward, {}),
+    "wider: 64-192-256": (widths(64, 192, 256), {}),
     "wider, as airbench: 64-256-256": (widths(64, 256, 256), {}),
     "ReLU": (with_relu, {}),
     "resnet9, half width": (resnet9, {}),
