@@ -299,7 +299,7 @@ def test_network_input_is_centred_white_on_black(tmp_path, paper, ink):
 
 
 def test_real_mnist_trains(program, real_mnist):
-    finish(program("mnist/backward.py", "--network", "fully_connected", "--steps", 900))
+    finish(program("mnist/backward.py", "--network", "fully_connected", "--steps", 900, "--set", "optimizer=nesterov"))
     out, _ = finish(program("mnist/test.py", "--network", "fully_connected", "--once"))
     assert "10,000 test images of MNIST" in out
     assert float(out.split("test accuracy ")[1].split()[0]) > 0.96
