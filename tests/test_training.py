@@ -130,7 +130,8 @@ def test_resumed_cifar10_run_ends_in_the_same_checkpoint(tiny_shapes, tmp_path, 
     ids=lambda changes: "-".join(changes.values()),
 )  # fmt: skip
 def test_every_option_learns_and_resumes(tiny, tmp_path, changes):
-    rate = 0.003 if changes.get("optimizer") in ("adam", "rmsprop") else 0.1
+    [option] = changes.values()
+    rate = {"adam": 0.003, "rmsprop": 0.003, "mean_squared_error": 1.0}.get(option, 0.1)
     changes |= {"moving_average_decay": 0.5, "learning_rate": rate}
     train(tmp_path / "whole", tiny, 60, **changes)
     for steps in (40, 60):
