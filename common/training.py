@@ -60,6 +60,8 @@ def arguments(description, recipes, family):
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change entries of the recipe")
     args = parser.parse_args()
     schedule = [f"schedule={args.schedule}"] if args.schedule else []
+    if schedule and any(setting.startswith("schedule=") for setting in args.set):
+        raise UserError("--schedule and --set schedule= say the same; give one of them")
     args.recipe = command_line.override(recipes[args.network], args.set + schedule)
     for setting in args.set:
         key = setting.partition("=")[0]
@@ -191,7 +193,7 @@ def run(task, args, data, image_format, backward):
             return 0
         print(f"{title}: step {done} to {last_step}", flush=True)
         report, stopped_by = backward(record, recipe, data, checkpoint_dir, log_dir, args.device)
-    if stopped_by:
+    if stopped_by and report.step < last_step:
         name = signal.Signals(stopped_by).name
         print(f"stopped by {name} at step {report.step} of {last_step}; the same command goes on from there")
     print(
@@ -202,4 +204,4 @@ def run(task, args, data, image_format, backward):
 
     print(f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}")
     print(f"curves      {shown(plots.curves(log_dir, title))}", flush=True)
-    return 128 + stopped_by if stopped_by else 0
+    return 128 + stopped_by if stopped_by and report.step < last_step else 0
