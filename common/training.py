@@ -106,8 +106,9 @@ def summarize(images, data_loss, loss, gradients, learning_rate, ema):
     averaging = average.apply(list(losses.values()))
     for name, value in losses.items():
         tf.summary.scalar(name, value)
-        with tf.control_dependencies([averaging]):
-            tf.summary.scalar(f"{name}_averaged", average.average(value).read_value())
+        with tf.control_dependencies([averaging]), tf.name_scope("averaged_losses/"):  # one box in TensorBoard's graph
+            averaged = average.average(value).read_value()
+        tf.summary.scalar(f"{name}_averaged", averaged)
     tf.summary.scalar("learning_rate", learning_rate)
     tf.summary.image("input", images, max_outputs=8, collections=[hooks.PICTURES])
     for gradient, variable in gradients:
