@@ -68,19 +68,19 @@ script() {
 everything() {
   install "$requirements"
   mkdir -p logs
-  local started trainer tester='' status=0
-  started=$(mktemp logs/.started.XXXXXX)
+  local trainer tester='' status=0
+  touch "$started"
+  trap 'rm -f "$started"' EXIT
   # Through cat its standard error is no terminal: plain lines, which go with the tester's, instead of a progress bar.
   "$python" mnist/backward.py 2> >(cat >&2) & trainer=$!
-  trap 'kill -TERM $trainer $tester 2> /dev/null; wait; rm -f "$started"; exit 130' INT
-  trap 'kill -TERM $trainer $tester 2> /dev/null; wait; rm -f "$started"; exit 143' TERM
+  trap 'kill -TERM $trainer $tester 2> /dev/null; wait; exit 130' INT
+  trap 'kill -TERM $trainer $tester 2> /dev/null; wait; exit 143' TERM
   # The tester tests the run that was started last: it has to wait for this one.
   while kill -0 "$trainer" 2> /dev/null && ! newer; do sleep 0.2; done
   if newer; then "$python" mnist/test.py & tester=$!; fi
   wait "$trainer" || status=$?
   [ "$status" = 0 ] || kill $tester 2> /dev/null || true
   wait $tester || true
-  rm -f "$started"
   [ "$status" = 0 ] || exit "$status"
   echo
   "$python" mnist/app.py docs/digit.jpg
@@ -93,7 +93,7 @@ your own picture   ./run.sh app mnist PICTURE
 END
 }
 
-# Whether a run was recorded after $started was made.
+started=logs/.started # while everything() runs: what is newer was made by it
 newer() { [ -n "$(find checkpoints/mnist -name run.json -newer "$started" 2> /dev/null)" ]; }
 
 case "${1:-}" in

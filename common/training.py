@@ -156,7 +156,7 @@ def loop(train_op, watched, evaluators, feed, record, recipe, checkpoint_dir, lo
     ):
         while not session.should_stop():
             session.run(train_op)
-    return report, stop.received
+    return report, stop.received if report.step < record["steps"] else None
 
 
 def run(task, args, data, image_format, backward):
@@ -194,7 +194,7 @@ def run(task, args, data, image_format, backward):
             return 0
         print(f"{title}: step {done} to {last_step}", flush=True)
         report, stopped_by = backward(record, recipe, data, checkpoint_dir, log_dir, args.device)
-    if stopped_by and report.step < last_step:
+    if stopped_by:
         name = signal.Signals(stopped_by).name
         print(f"stopped by {name} at step {report.step} of {last_step}; the same command goes on from there")
     print(
@@ -205,4 +205,4 @@ def run(task, args, data, image_format, backward):
 
     print(f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}")
     print(f"curves      {shown(plots.curves(log_dir, title))}", flush=True)
-    return 128 + stopped_by if stopped_by and report.step < last_step else 0
+    return 128 + stopped_by if stopped_by else 0
