@@ -19,6 +19,7 @@ if not __package__:  # run as a script: the path starts at the repository, not a
 
 from cifar10.forward import IMAGE_SIZE, NETWORKS, crop_size, forward, initial_values
 from common import batches, command_line, datasets, optimization, training
+from common.recipe import arguments
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -103,7 +104,7 @@ def mean_and_std(images):
 
 
 def main():
-    args = training.arguments(__doc__, RECIPES, datasets.CIFAR10)
+    args = arguments(__doc__, RECIPES, datasets.CIFAR10)
     data = datasets.load_or_generate(datasets.CIFAR10, args.dataset, args.data_dir)
     mean, std = mean_and_std(data.train.images)
     image_format = {"image_size": IMAGE_SIZE, "image_mean": mean.tolist(), "image_std": std.tolist()}

@@ -17,6 +17,7 @@ if not __package__:  # run as a script: the path starts at the repository, not a
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common import batches, command_line, datasets, optimization, training
+from common.recipe import arguments
 from mnist.forward import IMAGE_SIZE, NETWORKS, forward
 
 import tensorflow.compat.v1 as tf
@@ -80,7 +81,7 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
 
 
 def main():
-    args = training.arguments(__doc__, RECIPES, datasets.MNIST)
+    args = arguments(__doc__, RECIPES, datasets.MNIST)
     data = datasets.load_or_generate(datasets.MNIST, args.dataset, args.data_dir)
     image_format = {"image_size": IMAGE_SIZE, "image_mean": IMAGE_MEAN, "image_std": IMAGE_STD}
     return training.run("mnist", args, data, image_format, backward)

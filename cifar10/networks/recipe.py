@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from common import training
+from common import recipe
 from common.command_line import UserError, entry
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(training.Recipe):
+class Recipe(recipe.Recipe):
     bias_scale: float = 1.0  # factor on the learning rate of the batch-norm offsets
     padding: int = entry(least=0, below=32, default=0)  # augmentation: largest move along an axis, pixels
     mirror: int = entry(least=0, below=2, default=0)  # 1: half of the images are mirrored

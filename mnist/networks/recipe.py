@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from common import training
+from common import recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(training.Recipe):
+class Recipe(recipe.Recipe):
     degrees: float = 0.0  # augmentation: largest turn either way
     scale: float = 0.0  # largest change of height and of width
     shear: float = 0.0  # largest slant, pixels per row
