@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import checkpoints, command_line, datasets, generated, mnist_files
+from common import checkpoints, command_line, datasets, generated, mnist_files, runs
+from mnist import backward as mnist_backward
 
 import pytest
 import tensorflow.compat.v1 as tf
+from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = "/device:CPU:0"
@@ -126,3 +128,26 @@ def folder_with(pattern):
     if not any(folder.glob(pattern)):
         pytest.skip(f"needs the real data: {folder / pattern}")
     return folder
+
+
+def draw_seven(path, mode="RGB", paper="white", ink="black"):
+    image = Image.new(mode, (200, 240), paper)
+    ImageDraw.Draw(image).line([(50, 60), (150, 60), (95, 190)], fill=ink, width=18, joint="curve")
+    image.save(path)
+    return path
+
+
+def folders(tmp_path):
+    return ["--checkpoint-dir", tmp_path / "checkpoints", "--log-dir", tmp_path / "logs"]
+
+
+@pytest.fixture
+def trained(tiny, tmp_path):
+    """A folder of checkpoints of fully_connected, with its run.json; the flags that name it."""
+    folder = runs.folder(tmp_path / "checkpoints", "mnist", "fully_connected", "mnist")
+    folder.mkdir(parents=True)
+    recipe = mnist_backward.RECIPES["fully_connected"]
+    train(mnist_backward, folder, tiny, recipe, 3, "fully_connected")
+    run = record("fully_connected", tiny, recipe, steps=3)
+    runs.write(folder, run | {"dataset": "mnist", "dataset_title": "MNIST"})
+    return folder, [*folders(tmp_path), "--network", "fully_connected"]

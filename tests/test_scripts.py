@@ -1,18 +1,14 @@
 """The scripts as programs: from another working directory, beside each other, interrupted, killed, and misused."""
 
-import dataclasses
 import json
 import signal
 
-from cifar10 import app as cifar10_app
 from cifar10 import backward as cifar10_backward
-from cifar10.forward import forward as cifar10_forward
-from common import answers, datasets, mnist_files, pictures, runs, testing
+from common import datasets, mnist_files, runs
 from mnist import app, backward, test
 
-import conftest
-import numpy as np
 import pytest
+from conftest import draw_seven, folders
 from PIL import Image, ImageDraw
 
 GENERATED = ("--network", "fully_connected", "--dataset", "generated")
@@ -24,13 +20,6 @@ def finish(process, status=0, seconds=120):
     assert process.returncode == status, out + err
     assert "Traceback" not in err and "oneDNN" not in out + err and "WARNING" not in out + err
     return out, err
-
-
-def draw_seven(path, mode="RGB", paper="white", ink="black"):
-    image = Image.new(mode, (200, 240), paper)
-    ImageDraw.Draw(image).line([(50, 60), (150, 60), (95, 190)], fill=ink, width=18, joint="curve")
-    image.save(path)
-    return path
 
 
 def draw_dots(path):
@@ -102,10 +91,6 @@ def test_killed_trainer_goes_on_from_its_last_checkpoint(program):
     assert int(first.split("step ")[1].split()[0]) >= 100 and first.split("step ")[1].split()[0].endswith("00")
 
 
-def folders(tmp_path):
-    return ["--checkpoint-dir", tmp_path / "checkpoints", "--log-dir", tmp_path / "logs"]
-
-
 @pytest.mark.parametrize("main", [backward.main, test.main, app.main], ids=["backward", "test", "app"])
 @pytest.mark.parametrize(
     ("flags", "message"),
@@ -154,44 +139,6 @@ def test_named_data_set_that_is_not_there_is_an_error(call, tmp_path, monkeypatc
     assert not (tmp_path / "checkpoints").exists()
 
 
-@pytest.fixture
-def trained(tiny, tmp_path):
-    """A folder of checkpoints of fully_connected, with its run.json; the flags that name it."""
-    folder = runs.folder(tmp_path / "checkpoints", "mnist", "fully_connected", "mnist")
-    folder.mkdir(parents=True)
-    recipe = backward.RECIPES["fully_connected"]
-    conftest.train(backward, folder, tiny, recipe, 3, "fully_connected")
-    run = conftest.record("fully_connected", tiny, recipe, steps=3)
-    runs.write(folder, run | {"dataset": "mnist", "dataset_title": "MNIST"})
-    return folder, [*folders(tmp_path), "--network", "fully_connected"]
-
-
-def test_app_tells_bad_pictures_and_answers_the_others(call, trained, tmp_path):
-    text = tmp_path / "text.png"
-    text.write_text("not a picture")
-    Image.new("L", (50, 50), 200).save(tmp_path / "empty.png")
-    whole = draw_seven(tmp_path / "whole.png").read_bytes()
-    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    good = []
-    for folder in (tmp_path / "a", tmp_path / "b"):
-        folder.mkdir()
-        good.append(draw_seven(folder / "7.png"))
-    bad = {
-        text: "is not a picture",
-        tmp_path / "empty.png": "shows no digit",
-        tmp_path / "cut.png": "cannot be read",
-        tmp_path / "none.png": "does not exist",
-        tmp_path: "is a folder",
-    }
-    status, out, err = call(app.main, *trained[1], *bad, *good)
-    assert status == 1
-    for path, message in bad.items():
-        assert f"error: {path} {message}" in err
-    assert err.count("\n") == len(bad)
-    assert all(f"{path}  " in out for path in good)
-    assert sorted(p.name for p in (tmp_path / "logs/mnist/fully_connected/app").iterdir()) == ["7-2.png", "7.png"]
-
-
 def test_checkpoint_that_does_not_fit_lists_the_variables(call, trained, tmp_path):
     folder, flags = trained
     record = json.loads((folder / "run.json").read_text())
@@ -238,65 +185,6 @@ def test_other_classes_are_no_test(call, trained, monkeypatch, tiny_shapes):
     monkeypatch.setitem(datasets.MNIST, "fashion", lambda data_dir: tiny_shapes)
     status, _, err = call(test.main, *trained[1], "--once", "--on", "fashion")
     assert status == 1 and err == "error: --on fashion: generated shapes has other classes than MNIST\n"
-
-
-@pytest.mark.parametrize("size", [(400, 300), (300, 400), (17, 33), (1, 5), (32, 32)])
-def test_views_of_a_photo_are_the_whole_and_squares_along_it(size):
-    width, height = size
-    ramp = np.linspace(0, 255, max(size)).astype(np.uint8)  # along the longer side
-    grey = np.broadcast_to(ramp if width >= height else ramp[:, None], (height, width))
-    views = cifar10_app.network_input(Image.fromarray(np.stack([grey] * 3, axis=-1)))
-    assert views.shape == (4, 32, 32, 3) and views.dtype == np.uint8
-    whole, first, middle, last = views.mean(axis=(1, 2, 3))
-    assert whole == pytest.approx(127, abs=4) and middle == pytest.approx(127, abs=4)
-    assert first == pytest.approx(255 - last, abs=4)
-    assert last - first == pytest.approx(255 * (max(size) - min(size)) / (max(size) - 1), abs=8)
-
-
-def test_tta_is_the_mean_of_the_logits_of_image_and_mirror_image(tiny_shapes, tmp_path):
-    recipe = dataclasses.replace(cifar10_backward.RECIPES["airbench_slim"], batch_size=8)
-    conftest.train(cifar10_backward, tmp_path, tiny_shapes, recipe, 2, "airbench_slim")
-    run = conftest.record("airbench_slim", tiny_shapes, recipe, steps=2)
-    split = tiny_shapes.test
-    mirrored = datasets.Split(split.images[:, :, ::-1], split.labels)
-    probabilities = {}
-    for name, images, tta in (("plain", split, False), ("mirrored", mirrored, False), ("tta", split, True)):
-        paths = [tmp_path / "model.ckpt-2"]
-        [(step, result)] = testing.test(cifar10_forward, run, images, paths, conftest.CPU, tta=tta)
-        assert step == 2
-        probabilities[name] = result.probabilities
-    product = np.sqrt(probabilities["plain"] * probabilities["mirrored"])  # logits add, probabilities multiply
-    expected = product / product.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(probabilities["tta"], expected, atol=1e-5)
-    assert np.abs(probabilities["plain"] - probabilities["mirrored"]).max() > 1e-4
-
-
-def test_classify_is_the_mean_over_the_views(tiny_shapes, tmp_path, monkeypatch):
-    recipe = dataclasses.replace(cifar10_backward.RECIPES["airbench_slim"], batch_size=8)
-    conftest.train(cifar10_backward, tmp_path, tiny_shapes, recipe, 2, "airbench_slim")
-    record = conftest.record("airbench_slim", tiny_shapes, recipe, steps=2)
-    monkeypatch.setattr(answers, "BATCH_SIZE", 2)
-
-    def classify(views):
-        return answers.classify(cifar10_forward, record, views, tmp_path / "model.ckpt-2", conftest.CPU, tta=True)
-
-    images = tiny_shapes.test.images[:12]
-    together = classify(images.reshape(3, 4, 32, 32, 3))
-    each = classify(images[:, None])
-    np.testing.assert_allclose(together, each.reshape(3, 4, 10).mean(axis=1), atol=1e-5)
-    np.testing.assert_allclose(classify(images[:, None, :, ::-1]), each, atol=1e-5)  # mirror images
-    assert each.std(axis=0).max() > 1e-3
-
-
-@pytest.mark.parametrize(("paper", "ink"), [("white", "black"), ("black", "white"), ((250, 240, 210), (20, 30, 120))])
-def test_network_input_is_centred_white_on_black(tmp_path, paper, ink):
-    path = draw_seven(tmp_path / "seven.png", paper=paper, ink=ink)
-    image = app.network_input(pictures.read(path))[0, ..., 0].astype(float)
-    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
-    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20 and image.max() == 255
-    assert np.ptp(columns) < np.ptp(rows)  # proportions kept
-    y, x = (image.sum(axis=1) @ np.arange(28), image.sum(axis=0) @ np.arange(28)) / image.sum()
-    assert abs(y - 13.5) <= 0.5 and abs(x - 13.5) <= 0.5
 
 
 def test_real_mnist_trains(program, real_mnist):

@@ -1,0 +1,39 @@
+"""Short runs on tiny data, and what they left behind."""
+
+import dataclasses
+import hashlib
+
+import cifar10.backward
+from mnist import backward
+
+import conftest
+
+TINY = {name: dataclasses.replace(recipe, batch_size=8, save_steps=4) for name, recipe in backward.RECIPES.items()}
+RECORD = {"network": "n", "dataset": "mnist", "dataset_title": "MNIST", "dataset_sha256": "s", "class_names": ["0"],
+          "image_mean": 0, "image_std": 255, "recipe": {"epochs": 2.0, "momentum": 0.9}, "seed": 1,
+          "steps": 10}  # fmt: skip
+
+
+def train(folder, data, steps, network="fully_connected", seed=1, **changes):
+    """Trains an MNIST network on tiny data to a global step; the last checkpoint's variables by name."""
+    return conftest.train(backward, folder, data, dataclasses.replace(TINY[network], **changes), steps, network, seed)
+
+
+def scalars(log_dir, tag):
+    """What TensorBoard shows of a scalar: {step: value}. Fails if it shows a step twice."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    shown = EventAccumulator(str(log_dir), {"scalars": 0}).Reload().Scalars(tag)
+    assert len({e.step for e in shown}) == len(shown)
+    return {e.step: e.value for e in shown}
+
+
+def train_objects(folder, data, steps, network="airbench_slim", seed=1, **changes):
+    """The same for CIFAR-10."""
+    changes = {"batch_size": 8, "save_steps": 4} | changes
+    recipe = dataclasses.replace(cifar10.backward.RECIPES[network], **changes)
+    return conftest.train(cifar10.backward, folder, data, recipe, steps, network, seed)
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,114 @@
+"""Testers: averages restored, each image counted once, checkpoints followed."""
+
+import dataclasses
+import threading
+
+from cifar10 import backward as cifar10_backward
+from cifar10.forward import forward as cifar10_forward
+from common import (
+    checkpoints,
+    datasets,
+    runs,
+    testing,
+)
+from common.command_line import UserError
+from mnist.forward import forward
+
+import conftest
+import numpy as np
+import pytest
+from conftest import CPU
+from helpers import RECORD, train
+
+
+def evaluated(folder, split, paths, raw=False, skip=True):
+    """Runs testing.test: {step: evaluation}."""
+    run = RECORD | {"network": "fully_connected", "recipe": {"moving_average_decay": 0.99}}
+    return dict(testing.test(forward, run, split, paths, CPU, raw, skip_unreadable=skip))
+
+
+def test_tester_restores_averages_and_counts_each_image_once(tiny, tmp_path):
+    values = train(tmp_path, tiny, 20)
+    for raw, suffix in ((False, "/ExponentialMovingAverage"), (True, "")):
+        result = evaluated(tmp_path, tiny.test, [checkpoints.latest(tmp_path)], raw)[20]
+        x = tiny.test.images.reshape(120, 784) / 255.0
+        hidden = np.maximum(x @ values["hidden/weights" + suffix] + values["hidden/biases" + suffix], 0)
+        logits = hidden @ values["logits/weights" + suffix] + values["logits/biases" + suffix]
+        np.testing.assert_array_equal(result.labels, tiny.test.labels)
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        expected = exponentials / exponentials.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(result.probabilities, expected, atol=1e-5)
+        assert result.accuracy == (logits.argmax(axis=1) == tiny.test.labels).mean()
+        assert result.confusion().sum() == 120 and np.trace(result.confusion()) == round(result.accuracy * 120)
+
+
+def test_tester_survives_deleted_and_half_written_checkpoints(tiny, tmp_path, capsys):
+    train(tmp_path, tiny, 12)
+    for path in tmp_path.glob("model.ckpt-4.*"):
+        path.unlink()
+    half = tmp_path / "model.ckpt-8.data-00000-of-00001"
+    half.write_bytes(half.read_bytes()[:1000])
+    paths = [str(tmp_path / f"model.ckpt-{step}") for step in (4, 8, 12)]
+    assert list(evaluated(tmp_path, tiny.test, paths)) == [12]
+    assert capsys.readouterr().err.count("cannot read the checkpoint") == 2
+    (tmp_path / "model.ckpt-8.index").write_bytes(b"half")
+    with pytest.raises(UserError, match="cannot read the checkpoint .*model.ckpt-8"):
+        evaluated(tmp_path, tiny.test, paths[1:], skip=False)
+
+
+def test_checkpoint_of_another_network_is_told_by_variable(tiny, tmp_path):
+    train(tmp_path, tiny, 4, "lenet5")
+    with pytest.raises(UserError) as error:
+        evaluated(tmp_path, tiny.test, [checkpoints.latest(tmp_path)])
+    name = "hidden/weights/ExponentialMovingAverage"
+    assert f"{name} is [3136, 512] in it, [784, 500] in the network" in str(error.value)
+
+
+def test_follow_gives_each_checkpoint_once_and_ends_with_the_last_step(tiny, tmp_path):
+    runs.write(tmp_path, RECORD | {"steps": 8})
+    train(tmp_path, tiny, 4)
+    seen = []
+    for path in checkpoints.follow(tmp_path, interval=0.1):
+        seen.append(checkpoints.step(path))
+        if seen == [4]:
+            train(tmp_path, tiny, 8)
+    assert seen == [4, 8]
+
+
+def test_follow_ends_when_the_trainer_has_died(tiny, tmp_path):
+    runs.write(tmp_path, RECORD | {"steps": 1000})
+    train(tmp_path, tiny, 4)
+    locked, may_end = threading.Event(), threading.Event()
+
+    def trainer():
+        with runs.lock(tmp_path):
+            locked.set()
+            may_end.wait(10)
+
+    thread = threading.Thread(target=trainer)
+    thread.start()
+    locked.wait(10)
+    seen = []
+    for path in checkpoints.follow(tmp_path, interval=0.1):
+        seen.append(checkpoints.step(path))
+        threading.Timer(0.5, may_end.set).start()
+    thread.join()
+    assert seen == [4]
+
+
+def test_tta_is_the_mean_of_the_logits_of_image_and_mirror_image(tiny_shapes, tmp_path):
+    recipe = dataclasses.replace(cifar10_backward.RECIPES["airbench_slim"], batch_size=8)
+    conftest.train(cifar10_backward, tmp_path, tiny_shapes, recipe, 2, "airbench_slim")
+    run = conftest.record("airbench_slim", tiny_shapes, recipe, steps=2)
+    split = tiny_shapes.test
+    mirrored = datasets.Split(split.images[:, :, ::-1], split.labels)
+    probabilities = {}
+    for name, images, tta in (("plain", split, False), ("mirrored", mirrored, False), ("tta", split, True)):
+        paths = [tmp_path / "model.ckpt-2"]
+        [(step, result)] = testing.test(cifar10_forward, run, images, paths, conftest.CPU, tta=tta)
+        assert step == 2
+        probabilities[name] = result.probabilities
+    product = np.sqrt(probabilities["plain"] * probabilities["mirrored"])  # logits add, probabilities multiply
+    expected = product / product.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probabilities["tta"], expected, atol=1e-5)
+    assert np.abs(probabilities["plain"] - probabilities["mirrored"]).max() > 1e-4
