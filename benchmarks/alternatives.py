@@ -86,7 +86,7 @@ ALTERNATIVES = {  # a network, and changes of the recipe
 
 
 def train(network, recipe, data, steps, seed):
-    """Trains for some steps: the hooks.Report of it."""
+    """Trains for some steps: the report.Report of it."""
     mean, std = backward.mean_and_std(data.train.images)
     record = {
         "network": DEFAULT, "dataset_title": data.title, "class_names": data.class_names, "image_mean": mean.tolist(),

@@ -31,7 +31,6 @@ import tensorflow.compat.v1 as tf
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
 
-FAMILIES = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}
 CPU = device.resolve("cpu")
 
 
@@ -179,7 +178,7 @@ def write(results):
     page = ROOT / "docs" / "results.md"
     before, _, after = page.read_text().partition("<!-- tables -->")
     _, _, after = after.partition("<!-- end of tables -->")
-    tables = "".join(table(task, results) for task in FAMILIES)
+    tables = "".join(table(task, results) for task in datasets.FAMILIES)
     machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     tables = f"<!-- tables -->\n{tables}\n{machine}, TensorFlow {tf.__version__}\n<!-- end of tables -->"
     page.write_text(before + tables + after)
@@ -198,7 +197,7 @@ def main():
     data = {}
     for row in ROWS:
         if args.only is None or row.network in args.only:
-            data[row.task] = data.get(row.task) or FAMILIES[row.task][row.task](args.data_dir)
+            data[row.task] = data.get(row.task) or datasets.FAMILIES[row.task][row.task](args.data_dir)
             started = time.perf_counter()
             results[row.name] = measure(row, args.limit, data[row.task], args.data_dir)
             accuracies = ", ".join(f"{k} {v:.4f}" for k, v in results[row.name]["accuracies"].items())

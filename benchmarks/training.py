@@ -29,7 +29,6 @@ from common import answers, checkpoints, datasets, device, pictures, runs, testi
 
 import numpy as np
 
-FAMILIES = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}
 TARGET = {"mnist": 0.992, "cifar10": 0.826}  # of the time to accuracy
 SAVE_STEPS = {"convnet": 50}  # others by their recipe
 CPU = device.resolve("cpu")
@@ -122,13 +121,13 @@ def import_time():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=list(FAMILIES))
+    parser.add_argument("task", choices=list(datasets.FAMILIES))
     parser.add_argument("--networks", nargs="+", help="default: the task's default network")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each network (default: 3)")
     parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("DATA_DIR", ROOT / "data")))
     parser.add_argument("--pictures", type=Path, help="a folder of pictures in subfolders named like the classes")
     args = parser.parse_args()
-    data = FAMILIES[args.task][args.task](args.data_dir)
+    data = datasets.FAMILIES[args.task][args.task](args.data_dir)
     networks = args.networks or list(importlib.import_module(f"{args.task}.forward").NETWORKS)[:1]
     import_seconds = import_time()
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}; {data.title}")

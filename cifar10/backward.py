@@ -50,11 +50,10 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
         images = batches.cutout(images, step, seed, recipe.cutout, fill=mean)
 
         # Logits.
-        first = (data.train.images[:INITIAL_IMAGES] - np.float32(mean)) / np.float32(std)
         with optimization.initialized(recipe):
             logits = forward(
                 batches.standardize(images, mean, std), True, optimization.regularizer(recipe), record["network"],
-                **initial_values(record["network"], first),
+                **initial_values(record["network"], data.train.images[:INITIAL_IMAGES], mean, std),
             )
 
         # Loss: of the data, and the terms that the weights left in a collection.
@@ -81,11 +80,11 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
 
         summaries = training.summarize(images, data_loss, loss, gradients, learning_rate, ema)
         train_op = tf.group(averages, summaries)
-        evaluators, evaluated = training.evaluators(forward, record, data, train, ema)
+        evaluators, evaluation_feed = training.evaluators(forward, record, data, train, ema)
 
     # Saver and loop.
     watched = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
-    feed = train.feed | evaluated
+    feed = train.feed | evaluation_feed
     return training.loop(train_op, watched, evaluators, feed, record, recipe, checkpoint_dir, log_dir, device_name)
 
 

@@ -15,6 +15,8 @@ from cifar10.networks import (
     two_layer_fc,
 )
 
+import numpy as np
+
 IMAGE_SIZE = 32  # pixels, both ways
 NUM_CHANNELS = 3
 NUM_CLASSES = 10
@@ -49,10 +51,10 @@ def crop_size(network):
     return getattr(NETWORKS[network], "CROP", IMAGE_SIZE)
 
 
-def initial_values(network, images):
+def initial_values(network, images, mean, std):
     """What a network wants to know of the images before it starts: keyword arguments of forward().
 
-    images: float32 [n, 32, 32, 3], standardised.
+    images: uint8 [n, 32, 32, 3]. mean, std: of the channels, 0–255.
     """
     module = NETWORKS[network]
-    return module.initial(images) if hasattr(module, "initial") else {}
+    return module.initial((images - np.float32(mean)) / np.float32(std)) if hasattr(module, "initial") else {}

@@ -97,3 +97,4 @@ CIFAR10 = {
     "cifar10": _cifar10,
     "generated": functools.partial(_generated, "generated shapes", generated.SHAPES, generated.shapes),
 }
+FAMILIES = {"mnist": MNIST, "cifar10": CIFAR10}  # by the task

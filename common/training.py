@@ -6,6 +6,7 @@ import signal
 from common import batches, checkpoints, device, evaluation, hooks, runs
 from common.command_line import shown
 from common.recipe import LASTING
+from common.report import Report
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -14,7 +15,7 @@ import tensorflow.compat.v1 as tf
 def evaluators(forward, record, data, train, ema):
     """Evaluations with the moving averages of the weights, in the graph that trains.
 
-    data: datasets.DataSet. train: its training images, a batches.OnDevice. Returns for hooks.Report and loop(): a dict
+    data: datasets.DataSet. train: its training images, a batches.OnDevice. Returns for report.Report and loop(): a dict
     from the name of the images to a function of a session, and what fills the local variables of these images.
     """
 
@@ -67,14 +68,14 @@ def summarize(images, data_loss, loss, gradients, learning_rate, ema):
 def loop(train_op, watched, evaluators, feed, record, recipe, checkpoint_dir, log_dir, device_name):
     """Runs train_op up to the run's last step, or a signal, from the newest checkpoint if there is one.
 
-    watched, evaluators: as for hooks.Report. feed: what fills the local variables, once. Returns the hooks.Report, and
-    the number of the signal that ended it early, or None.
+    watched, evaluators: as for report.Report. feed: what fills the local variables, once. Returns that Report, and the
+    number of the signal that ended it early, or None.
     Raises UserError if the checkpoint does not fit the graph.
     """
     checkpoints.go_on_from(checkpoint_dir, {v.op.name: v for v in tf.global_variables()})
     saver = tf.train.Saver(save_relative_paths=True)
     writer = tf.summary.FileWriter(str(log_dir))
-    report = hooks.Report(watched, evaluators, recipe, record["dataset_title"], record["steps"], writer)
+    report = Report(watched, evaluators, recipe, record["dataset_title"], record["steps"], writer)
     save = hooks.Save(saver, checkpoint_dir, recipe.save_steps)
     last = tf.train.StopAtStepHook(last_step=record["steps"])
     with (

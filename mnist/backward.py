@@ -72,11 +72,11 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
 
         summaries = training.summarize(images, data_loss, loss, gradients, learning_rate, ema)
         train_op = tf.group(averages, summaries)
-        evaluators, evaluated = training.evaluators(forward, record, data, train, ema)
+        evaluators, evaluation_feed = training.evaluators(forward, record, data, train, ema)
 
     # Saver and loop.
     watched = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
-    feed = train.feed | evaluated
+    feed = train.feed | evaluation_feed
     return training.loop(train_op, watched, evaluators, feed, record, recipe, checkpoint_dir, log_dir, device_name)
 
 
