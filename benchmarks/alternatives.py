@@ -11,8 +11,6 @@ import argparse
 import contextlib
 import dataclasses
 import io
-import os
-import platform
 import sys
 import tempfile
 from pathlib import Path
@@ -21,9 +19,10 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
+from benchmarks import trainer
 from cifar10 import backward, forward
 from cifar10.networks import airbench
-from common import datasets, device, layers
+from common import command_line, datasets, device, layers
 
 import tensorflow.compat.v1 as tf
 
@@ -107,11 +106,10 @@ def main():
     parser.add_argument("--seconds", type=float, default=600.0, help="of training (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=1, help="runs of each (default: %(default)s)")
     parser.add_argument("--only", nargs="+", default=list(ALTERNATIVES), metavar="NAME", choices=list(ALTERNATIVES))
-    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("DATA_DIR", ROOT / "data")))
+    command_line.add_data_dir(parser)
     args = parser.parse_args()
     data = datasets.CIFAR10["cifar10"](args.data_dir)
-    machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    print(f"{machine}; {data.title}, {args.seconds:.0f} s each", flush=True)
+    print(f"{trainer.machine()}; {data.title}, {args.seconds:.0f} s each", flush=True)
     for name in args.only:
         network, changes = ALTERNATIVES[name]
         recipe = dataclasses.replace(backward.RECIPES[DEFAULT], **changes)

@@ -1,6 +1,6 @@
 """Trains the networks of the notes by their own recipes, and writes docs/results.md and docs/results.png.
 
-    python benchmarks/reproduce.py                                # all, up to 20 minutes each
+    python benchmarks/reproduce.py                                # all, up to 22 minutes each
     python benchmarks/reproduce.py --only tutorial --limit 3600   # one of them, for an hour
 
 A run that does not end within the limit is stopped as by Ctrl-C, and what it had reached by then is written down.
@@ -10,8 +10,6 @@ docs/results.json keeps what was measured, so that single networks can be measur
 import argparse
 import importlib
 import json
-import os
-import platform
 import signal
 import subprocess
 import sys
@@ -23,6 +21,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
+from benchmarks import trainer
 from common import checkpoints, command_line, datasets, device, runs, testing
 
 import matplotlib
@@ -82,10 +81,7 @@ def multiply_adds(task, network):
 
 def train(row, limit, data_dir, folder):
     """Runs the trainer in `folder`, for at most `limit` seconds."""
-    command = [sys.executable, ROOT / row.task / "backward.py", "--network", row.network, "--dataset", row.task]
-    command += ["--data-dir", data_dir, "--device", "cpu"]
-    command += ["--checkpoint-dir", folder / "checkpoints", "--log-dir", folder / "logs"]
-    command += ["--set", *row.settings] if row.settings else []
+    command = trainer.command(row.task, row.network, data_dir, folder, row.settings)
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
         try:
@@ -96,15 +92,6 @@ def train(row, limit, data_dir, folder):
         if status not in (0, 128 + signal.SIGINT):
             errors.seek(0)
             sys.exit(f"{errors.read()}error: {' '.join(map(str, command))} failed")
-
-
-def scalars(log_dir, tag):
-    """[(step, value, seconds since the first step)]"""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    log = EventAccumulator(str(log_dir), {"scalars": 0}).Reload()
-    start = log.Scalars("loss/total")[0].wall_time
-    return [(e.step, e.value, e.wall_time - start) for e in log.Scalars(tag)]
 
 
 def measure(row, limit, data, data_dir):
@@ -120,9 +107,11 @@ def measure(row, limit, data, data_dir):
             for raw in (False, True):
                 [(step, result)] = testing.test(forward, record, getattr(data, split), [path], CPU, raw)
                 accuracies[f"{split}{'_raw' if raw else ''}"] = result.accuracy
-        curve = scalars(runs.folder(folder / "logs", row.task, row.network, row.task) / "train", "accuracy/validation")
+        log_dir = runs.folder(folder / "logs", row.task, row.network, row.task) / "train"
+        start = trainer.first_step(log_dir)
+        curve = [(time - start, accuracy) for _, accuracy, time in trainer.scalars(log_dir, "accuracy/validation")]
     parameters, products = multiply_adds(row.task, row.network)
-    seconds = curve[-1][2]
+    seconds = curve[-1][0]
     return {
         "parameters": parameters,
         "multiply_adds": products,
@@ -133,7 +122,7 @@ def measure(row, limit, data, data_dir):
         "seconds": seconds,
         "images_per_second": step * record["recipe"]["batch_size"] / seconds,
         "accuracies": accuracies,
-        "curve": [(seconds, accuracy) for _, accuracy, seconds in curve],
+        "curve": curve,
     }
 
 
@@ -179,8 +168,7 @@ def write(results):
     before, _, after = page.read_text().partition("<!-- tables -->")
     _, _, after = after.partition("<!-- end of tables -->")
     tables = "".join(table(task, results) for task in datasets.FAMILIES)
-    machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    tables = f"<!-- tables -->\n{tables}\n{machine}, TensorFlow {tf.__version__}\n<!-- end of tables -->"
+    tables = f"<!-- tables -->\n{tables}\n{trainer.machine()}\n<!-- end of tables -->"
     page.write_text(before + tables + after)
     draw(results, ROOT / "docs" / "results.png")
 
@@ -189,8 +177,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=sorted({row.network for row in ROWS}), metavar="NAME")
     seconds = command_line.positive(float)
-    parser.add_argument("--limit", type=seconds, default=1200.0, help="seconds of each run (default: %(default)s)")
-    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("DATA_DIR", ROOT / "data")))
+    parser.add_argument("--limit", type=seconds, default=1320.0, help="seconds of each run (default: %(default)s)")
+    command_line.add_data_dir(parser)
     args = parser.parse_args()
     kept = ROOT / "docs" / "results.json"
     results = json.loads(kept.read_text()) if kept.exists() else {}

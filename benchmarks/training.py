@@ -14,7 +14,6 @@ Prints a line per run, and a table with the mean and the spread.
 import argparse
 import importlib
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
-from common import answers, checkpoints, datasets, device, pictures, runs, testing
+from benchmarks import trainer
+from common import answers, checkpoints, command_line, datasets, device, pictures, runs, testing
 
 import numpy as np
 
@@ -36,11 +36,8 @@ CPU = device.resolve("cpu")
 
 def train(task, network, seed, data_dir, folder):
     """One run in `folder`: its start as time.time(), its peak memory in GiB, and its checkpoints, all kept."""
-    command = [sys.executable, ROOT / task / "backward.py", "--network", network, "--dataset", task]
-    command += ["--seed", str(seed), "--data-dir", data_dir, "--device", "cpu"]
-    command += ["--checkpoint-dir", folder / "checkpoints", "--log-dir", folder / "logs"]
-    if network in SAVE_STEPS:
-        command += ["--set", f"save_steps={SAVE_STEPS[network]}"]
+    settings = [f"save_steps={SAVE_STEPS[network]}"] if network in SAVE_STEPS else []
+    command = trainer.command(task, network, data_dir, folder, settings, seed)
     kept = folder / "kept"
     kept.mkdir()
     started = time.time()
@@ -59,20 +56,13 @@ def train(task, network, seed, data_dir, folder):
     return started, usage.ru_maxrss / 2**20
 
 
-def first_step(log_dir):
-    """When the first step had ended, by the log, as time.time()."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    return EventAccumulator(str(log_dir)).Reload().Scalars("loss/total")[0].wall_time
-
-
 def measure(task, network, seed, data, data_dir, photos, import_seconds):
     """One run, all that is measured of it: {what: number}."""
     forward = importlib.import_module(f"{task}.forward").forward
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         started, memory = train(task, network, seed, data_dir, folder)
-        begun = first_step(folder / "logs" / task / network / "train")
+        begun = trainer.first_step(folder / "logs" / task / network / "train")
         paths = sorted((p.with_suffix("") for p in (folder / "kept").glob("*.index")), key=checkpoints.step)
         seconds = {checkpoints.step(p): Path(f"{p}.index").stat().st_mtime - begun for p in paths}
         record = runs.read(folder / "checkpoints" / task / network)
@@ -124,13 +114,13 @@ def main():
     parser.add_argument("task", choices=list(datasets.FAMILIES))
     parser.add_argument("--networks", nargs="+", help="default: the task's default network")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each network (default: 3)")
-    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("DATA_DIR", ROOT / "data")))
+    command_line.add_data_dir(parser)
     parser.add_argument("--pictures", type=Path, help="a folder of pictures in subfolders named like the classes")
     args = parser.parse_args()
     data = datasets.FAMILIES[args.task][args.task](args.data_dir)
     networks = args.networks or list(importlib.import_module(f"{args.task}.forward").NETWORKS)[:1]
     import_seconds = import_time()
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}; {data.title}")
+    print(f"{trainer.machine()}; {data.title}")
     print(f"import tensorflow: {import_seconds:.2f} s", flush=True)
     results = {
         network: [
