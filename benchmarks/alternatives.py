@@ -22,11 +22,10 @@ sys.path[0] = str(ROOT)
 from benchmarks import trainer
 from cifar10 import backward, forward
 from cifar10.networks import airbench
-from common import command_line, datasets, device, layers
+from common import command_line, datasets, layers
 
 import tensorflow.compat.v1 as tf
 
-CPU = device.resolve("cpu")
 DEFAULT = "airbench_slim"
 END = 0.02  # share of the learning rate that is left at the end
 SPEED_STEPS = 5, 35  # the difference of two short runs: what both have in common is no step
@@ -95,7 +94,7 @@ def train(network, recipe, data, steps, seed):
     backward.forward = network
     quiet = contextlib.redirect_stdout(io.StringIO())
     with tempfile.TemporaryDirectory() as folder, tf.Graph().as_default(), quiet:
-        report, stopped = backward.backward(record, recipe, data, Path(folder), Path(folder) / "logs", CPU)
+        report, stopped = backward.backward(record, recipe, data, Path(folder), Path(folder) / "logs", trainer.CPU)
     if stopped:
         sys.exit(128 + stopped)
     return report

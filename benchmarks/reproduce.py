@@ -22,15 +22,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
 from benchmarks import trainer
-from common import checkpoints, command_line, datasets, device, runs, testing
+from common import checkpoints, command_line, datasets, runs, testing
 
 import matplotlib
 import tensorflow.compat.v1 as tf
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
-
-CPU = device.resolve("cpu")
 
 
 class Row(NamedTuple):
@@ -105,7 +103,7 @@ def measure(row, limit, data, data_dir):
         accuracies = {}
         for split in ("validation", "test"):
             for raw in (False, True):
-                [(step, result)] = testing.test(forward, record, getattr(data, split), [path], CPU, raw)
+                [(step, result)] = testing.test(forward, record, getattr(data, split), [path], trainer.CPU, raw)
                 accuracies[f"{split}{'_raw' if raw else ''}"] = result.accuracy
         log_dir = runs.folder(folder / "logs", row.task, row.network, row.task) / "train"
         start = trainer.first_step(log_dir)
@@ -116,13 +114,13 @@ def measure(row, limit, data, data_dir):
         "parameters": parameters,
         "multiply_adds": products,
         "data": data.title,
-        "step": step,
+        "step": int(step),
         "steps": record["steps"],
         "batch_size": record["recipe"]["batch_size"],
         "seconds": seconds,
         "images_per_second": step * record["recipe"]["batch_size"] / seconds,
         "accuracies": accuracies,
-        "curve": curve,
+        "curve": [(round(at, 2), round(accuracy, 4)) for at, accuracy in curve],
     }
 
 
@@ -141,7 +139,7 @@ def table(task, results):
             percent = {split: f"{accuracy:.2%}".replace("%", " %") for split, accuracy in found["accuracies"].items()}
             cut = "" if found["step"] >= found["steps"] else f" of {found['steps']:,}"
             lines.append(
-                f"| `{row.name}` | {found['parameters']:,} | {found['multiply_adds'] / 1e6:,.1f} M | "
+                f"| `{row.name}` | {found['parameters']:,} | {found['multiply_adds'] / 1e6:,.2f} M | "
                 f"{row.headline} | "
                 f"{percent['validation']} | {percent['validation_raw']} | {percent['test']} | {percent['test_raw']} | "
                 f"{found['step']:,}{cut} | {found['seconds']:,.0f} | {found['images_per_second']:,.0f} |\n"
@@ -158,7 +156,8 @@ def draw(results, path):
                 axis.plot(*zip(*results[row.name]["curve"], strict=True), label=row.name, marker=".")
         axis.set(title=title, xlabel="seconds of training", ylabel="validation accuracy (EMA)", xscale="log")
         axis.grid(alpha=0.25)
-        axis.legend(frameon=False, fontsize=8)
+        if axis.lines:
+            axis.legend(frameon=False, fontsize=8)
     axes[0].set_ylim(0.88, 1.0)
     figure.savefig(path, dpi=110)
 
@@ -190,7 +189,8 @@ def main():
             results[row.name] = measure(row, args.limit, data[row.task], args.data_dir)
             accuracies = ", ".join(f"{k} {v:.4f}" for k, v in results[row.name]["accuracies"].items())
             print(f"{row.name}: {accuracies}, {time.perf_counter() - started:.0f} s", flush=True)
-            kept.write_text(json.dumps(results, indent=1) + "\n")
+            lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in results.items())
+            kept.write_text(f"{{\n{lines}\n}}\n")
             write(results)
 
 

@@ -5,9 +5,12 @@ import platform
 import sys
 from pathlib import Path
 
+from common import device
+
 import tensorflow.compat.v1 as tf
 
 ROOT = Path(__file__).resolve().parents[1]
+CPU = device.resolve("cpu")
 
 
 def command(task, network, data_dir, folder, settings=(), seed=1):

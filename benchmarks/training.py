@@ -25,13 +25,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
 from benchmarks import trainer
-from common import answers, checkpoints, command_line, datasets, device, pictures, runs, testing
+from common import answers, checkpoints, command_line, datasets, pictures, runs, testing
 
 import numpy as np
 
 TARGET = {"mnist": 0.992, "cifar10": 0.826}  # of the time to accuracy
 SAVE_STEPS = {"convnet": 50}  # others by their recipe
-CPU = device.resolve("cpu")
 
 
 def train(task, network, seed, data_dir, folder):
@@ -66,7 +65,7 @@ def measure(task, network, seed, data, data_dir, photos, import_seconds):
         paths = sorted((p.with_suffix("") for p in (folder / "kept").glob("*.index")), key=checkpoints.step)
         seconds = {checkpoints.step(p): Path(f"{p}.index").stat().st_mtime - begun for p in paths}
         record = runs.read(folder / "checkpoints" / task / network)
-        accuracies = {step: r.accuracy for step, r in testing.test(forward, record, data.test, paths, CPU)}
+        accuracies = {step: r.accuracy for step, r in testing.test(forward, record, data.test, paths, trainer.CPU)}
         last = max(accuracies)
         target = TARGET[task]
         result = {
@@ -77,7 +76,7 @@ def measure(task, network, seed, data, data_dir, photos, import_seconds):
             "peak memory GiB": memory,
         }
         if task == "cifar10":
-            [(_, mirrored)] = testing.test(forward, record, data.test, paths[-1:], CPU, tta=True)
+            [(_, mirrored)] = testing.test(forward, record, data.test, paths[-1:], trainer.CPU, tta=True)
             result["test accuracy (EMA, TTA) %"] = 100 * mirrored.accuracy
         if photos:
             right, count = photos_right(task, forward, record, photos, paths[-1])
@@ -94,7 +93,7 @@ def photos_right(task, forward, record, folder, checkpoint):
     app = importlib.import_module(f"{task}.app")
     paths = sorted(folder.glob("*/*"))
     views = np.stack([app.network_input(pictures.read(path)) for path in paths])
-    found = answers.classify(forward, record, views, checkpoint, CPU, tta=task == "cifar10").argmax(axis=1)
+    found = answers.classify(forward, record, views, checkpoint, trainer.CPU, tta=task == "cifar10").argmax(axis=1)
     right = sum(record["class_names"][c] == path.parent.name for c, path in zip(found, paths, strict=True))
     return right, len(paths)
 
