@@ -9,7 +9,7 @@ from mnist.networks.recipe import Recipe
 import tensorflow.compat.v1 as tf
 
 RECIPE = Recipe(
-    batch_size=50, epochs=12_001 * 50 / 55_000, optimizer="adam", learning_rate=1e-4, moving_average_decay=0.99,
+    batch_size=50, epochs=12_001 * 50 / 55_000, optimizer="adam", learning_rate=1e-4, moving_average_decay=0.999,
     save_steps=1000,
 )
 
