@@ -40,6 +40,8 @@ def draw(rows, results, path):
             if row.task == task and row.name in results:
                 axis.plot(*zip(*results[row.name]["curve"], strict=True), label=row.name, marker=".")
         axis.set(title=title, xlabel="seconds of training", ylabel="validation accuracy (EMA)", xscale="log")
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_major_formatter("{x:.0%}")
         axis.grid(alpha=0.25)
         if axis.lines:
             axis.legend(frameon=False, fontsize=8)
