@@ -1,7 +1,7 @@
 """Trains the networks of the notes by their own recipes, and writes docs/results.md and docs/results.png.
 
     python benchmarks/reproduce.py                                # all, up to 22 minutes each
-    python benchmarks/reproduce.py --only tutorial --limit 3600   # one of them, for an hour
+    python benchmarks/reproduce.py --only tutorial --limit 3600   # one of them, for an hour at most
 
 A run that does not end within the limit is stopped as by Ctrl-C, and what it had reached by then is written down.
 docs/results.json keeps what was measured, so that single networks can be measured again.
@@ -95,9 +95,10 @@ def train(row, limit, data_dir, folder):
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
             status = process.wait()
-        if status not in (0, 128 + signal.SIGINT):
+        if status not in (0, 128 + signal.SIGINT) or not any(folder.rglob("model.ckpt-*.index")):
             errors.seek(0)
-            sys.exit(f"{errors.read()}error: {' '.join(map(str, command))} failed")
+            reason = f"ended with status {status}, or saved nothing within {limit:g} s"
+            sys.exit(f"{errors.read()}error: {row.name} {reason}")
 
 
 def measure(row, limit, data, data_dir):

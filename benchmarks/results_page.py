@@ -25,7 +25,7 @@ def table(task, rows, results):
             cut = "" if found["step"] >= found["steps"] else f" of {found['steps']:,}"
             lines.append(
                 f"| {shown} | {found['parameters']:,} | {found['multiply_adds'] / 1e6:,.2f} M | "
-                f"{row.headline} | "
+                f"{row.headline or '–'} | "
                 f"{percent['validation']} | {percent['validation_raw']} | {percent['test']} | {percent['test_raw']} | "
                 f"{found['step']:,}{cut} | {found['seconds']:,.0f} | {found['images_per_second']:,.0f} |\n"
             )
@@ -38,7 +38,9 @@ def draw(rows, results, path):
     for axis, (task, title) in zip(axes, (("mnist", "MNIST"), ("cifar10", "CIFAR-10")), strict=True):
         for row in rows:
             if row.task == task and row.name in results:
-                axis.plot(*zip(*results[row.name]["curve"], strict=True), label=row.name, marker=".")
+                found = results[row.name]
+                label = row.name if found["step"] >= found["steps"] else f"{row.name} (cut)"
+                axis.plot(*zip(*found["curve"], strict=True), label=label, marker=".")
         axis.set(title=title, xlabel="seconds of training", ylabel="validation accuracy (EMA)", xscale="log")
         axis.xaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_major_formatter("{x:.0%}")

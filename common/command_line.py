@@ -99,8 +99,9 @@ def entry(**limits):
 def override(recipe, settings):
     """Returns a copy of the recipe, a dataclass, with settings, a list of "key=value", in the types of its fields.
 
-    Integers are 1 or more and other numbers 0 or more, where entry() does not say otherwise. Raises UserError for an
-    unknown key (it lists them) and for a value that is not of the field's type or not within its limits.
+    Integers are 1 or more and other numbers 0 or more, and below 2³¹, where entry() does not say otherwise. Raises
+    UserError for an unknown key (it lists them), for a key that comes twice, and for a value that is not of the field's
+    type or not within its limits.
     """
     types = {field.name: type(getattr(recipe, field.name)) for field in dataclasses.fields(recipe)}
     limits = {field.name: field.metadata for field in dataclasses.fields(recipe)}
@@ -111,18 +112,20 @@ def override(recipe, settings):
             raise UserError(f"--set takes KEY=VALUE, not {setting!r}")
         if key not in types:
             raise UserError(f"--set {setting}: no entry {key!r} in the recipe; there are {', '.join(types)}")
+        if key in changes:
+            raise UserError(f"--set {setting}: {key} is set twice; give one value")
         try:
             changes[key] = types[key](text)
         except ValueError:
-            raise UserError(f"--set {setting}: {key} is of type {types[key].__name__}, {text!r} is not") from None
+            kind = "whole number" if types[key] is int else "number"
+            raise UserError(f"--set {setting}: {key} takes a {kind}, not {text!r}") from None
         if types[key] is str:
             if changes[key] not in limits[key]["choices"]:
                 raise UserError(f"--set {setting}: {key} must be one of {', '.join(limits[key]['choices'])}")
             continue
         least, above = limits[key].get("least", 1 if types[key] is int else 0), limits[key].get("above")
-        below = limits[key].get("below", float("inf"))
+        below = limits[key].get("below", 2**31)
         if not least <= changes[key] < below or changes[key] == above:
             lower = f"at least {least}" if above is None else f"above {above}"
-            upper = "finite" if below == float("inf") else f"below {below}"
-            raise UserError(f"--set {setting}: {key} must be {lower}, and {upper}")
+            raise UserError(f"--set {setting}: {key} must be {lower}, and below {below}")
     return dataclasses.replace(recipe, **changes)

@@ -32,8 +32,8 @@ class CountSteps(tf.train.SessionRunHook):
 class NotFinite(UserError):
     def __init__(self, step, what):
         super().__init__(
-            f"training diverged at step {step}: {what}. Nothing that is not finite was saved. Start "
-            "again in another --checkpoint-dir with a smaller learning_rate, by --set"
+            f"training diverged at step {step}: {what}. Nothing that is not finite was saved. Start again in another "
+            "--checkpoint-dir, with a smaller learning_rate or less of what else was set, by --set"
         )
 
 
@@ -90,8 +90,8 @@ class Summaries(CountSteps):
         if self._is_due(self.step, PICTURE_STEPS):  # in a run of its own: a histogram of NaN fails it
             try:
                 self._writer.add_summary(run_context.session.run(self._pictures), self.step)
-            except tf.errors.InvalidArgumentError as error:
-                raise NotFinite(self.step, str(error).splitlines()[0]) from None
+            except tf.errors.InvalidArgumentError:
+                raise NotFinite(self.step, "a gradient or an activation is not finite") from None
 
     @staticmethod
     def _is_due(step, every):

@@ -86,16 +86,24 @@ def dense(x, units, regularizer, name, initializer=None, bias=0.0):
 
 def relu(x):
     """max(x, 0), and its output in the collection "activations"."""
-    y = tf.nn.relu(x)
+    with _scope_of(x):
+        y = tf.nn.relu(x, name="relu")
     tf.add_to_collection(tf.GraphKeys.ACTIVATIONS, y)
     return y
 
 
 def gelu(x):
     """x · Φ(x), Φ the normal distribution's (Hendrycks and Gimpel, 2016), and its output in "activations"."""
-    y = 0.5 * x * (1 + tf.erf(x / np.sqrt(2)))
+    with _scope_of(x):
+        y = tf.multiply(0.5 * x, 1 + tf.erf(x / np.sqrt(2)), name="gelu")
     tf.add_to_collection(tf.GraphKeys.ACTIVATIONS, y)
     return y
+
+
+def _scope_of(x):
+    """The scope of the layer that made x: there TensorBoard shows its activation."""
+    scope = x.op.name.rpartition("/")[0]
+    return tf.name_scope(f"{scope}/" if scope else "")
 
 
 def max_pool(x, padding="SAME", size=2):

@@ -53,11 +53,11 @@ def arguments(description, recipes, family):
     parser.add_argument("--steps", metavar="N", type=number, help="train up to this step, not by the recipe's epochs")
     parser.add_argument("--seed", metavar="N", type=number, default=1, help="of weights, batches and augmentation (1)")
     parser.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate, instead of the recipe's")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change entries of the recipe")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change entries of the recipe"
+    )
     args = parser.parse_args()
     schedule = [f"schedule={args.schedule}"] if args.schedule else []
-    if schedule and any(setting.startswith("schedule=") for setting in args.set):
-        raise UserError("--schedule and --set schedule= say the same; give one of them")
     args.recipe = command_line.override(recipes[args.network], args.set + schedule)
     for setting in args.set:
         key = setting.partition("=")[0]

@@ -4,7 +4,7 @@ import dataclasses
 import signal
 
 from common import batches, checkpoints, device, evaluation, hooks, runs
-from common.command_line import shown
+from common.command_line import UserError, shown
 from common.recipe import LASTING
 from common.report import Report
 
@@ -109,6 +109,8 @@ def run(task, args, data, image_format, backward):
     """
     recipe = args.recipe
     last_step = args.steps or max(1, round(recipe.epochs * len(data.train.labels) / recipe.batch_size))
+    if last_step >= 2**31:
+        raise UserError(f"{recipe.epochs:g} epochs are {last_step:g} steps; set epochs to less, or batch_size to more")
     record = {
         "network": args.network,
         "dataset": data.name,

@@ -1,10 +1,12 @@
 """A run's folder, its run.json, and the settings it was started with."""
 
+import argparse
+import dataclasses
 import json
 import os
 
 import cifar10.backward
-from common import command_line, runs
+from common import command_line, runs, training
 from common.command_line import UserError
 
 import pytest
@@ -69,14 +71,24 @@ def test_overrides_are_typed():
             command_line.override(objects, [setting])
     for setting, message in [
         ("batch=3", "no entry 'batch' in the recipe; there are batch_size, epochs, loss"),
-        ("batch_size=3.5", "batch_size is of type int, '3.5' is not"),
+        ("batch_size=3.5", "batch_size takes a whole number, not '3.5'"),
         ("batch_size=0", "batch_size must be at least 1"),
         ("learning_rate=-1", "learning_rate must be at least 0"),
         ("moving_average_decay=2", "moving_average_decay must be at least 0, and below 1"),
-        ("epochs=0", "epochs must be above 0, and finite"),
+        ("epochs=0", "epochs must be above 0, and below 2147483648"),
         ("schedule=linear", "schedule must be one of exponential, staircase, cosine, triangular"),
-        ("learning_rate=nan", "learning_rate must be at least 0, and finite"),
+        ("learning_rate=nan", "learning_rate must be at least 0, and below 2147483648"),
+        ("batch_size=3000000000", "batch_size must be at least 1, and below 2147483648"),
         ("batch_size", "KEY=VALUE"),
     ]:
         with pytest.raises(UserError, match=message):
             command_line.override(TINY["lenet5"], [setting])
+    with pytest.raises(UserError, match="batch_size is set twice"):
+        command_line.override(TINY["lenet5"], ["batch_size=3", "batch_size=4"])
+
+
+def test_more_epochs_than_steps_can_be_counted_are_refused(tiny):
+    recipe = dataclasses.replace(TINY["lenet5"], epochs=2e9, batch_size=1)
+    args = argparse.Namespace(recipe=recipe, steps=None, network="lenet5", seed=1)
+    with pytest.raises(UserError, match="2e.09 epochs are .* steps; set epochs to less, or batch_size to more"):
+        training.run("mnist", args, tiny, {}, None)

@@ -114,7 +114,8 @@ def test_unknown_choices_are_listed(call, tmp_path, main, flags, message):
         (backward.main, "deep", ["momentum=0.5"], "it needs optimizer=momentum or nesterov"),
         (backward.main, "deep", ["decay_epochs=2"], "it needs a learning_rate_decay other than 1"),
         (backward.main, "convnet", ["schedule=cosine", "learning_rate_decay=0.5"], "it needs schedule=exponential"),
-        (backward.main, "convnet", ["schedule=cosine", "--schedule", "cosine"], "say the same; give one of them"),
+        (backward.main, "convnet", ["schedule=cosine", "--schedule", "cosine"], "schedule is set twice"),
+        (backward.main, "softmax", ["optimizer=adam", "--set", "optimizer=sgd"], "optimizer is set twice"),
         (cifar10_backward.main, "airbench", ["optimizer=adam"], "takes no notice of the scale of gradients"),
     ],
 )

@@ -19,6 +19,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from conftest import CPU
 from helpers import RECORD, TINY, scalars, train, train_objects
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
 @pytest.mark.parametrize("network", ["fully_connected", "convnet", "airbench_slim"])
@@ -169,3 +170,19 @@ def test_without_a_regularizer_nothing_is_penalised(tiny, tmp_path):
     train(tmp_path, tiny, 1, "deep")
     tags = EventAccumulator(str(tmp_path / "logs")).Reload().Tags()["scalars"]
     assert "loss/total" in tags and not [tag for tag in tags if tag.startswith("penalty")]
+
+
+@pytest.mark.parametrize(("trained_with", "network"), [(train, "lenet5"), (train_objects, "airbench_slim")])
+def test_tensorboard_shows_what_each_layer_does(tiny, tiny_shapes, tmp_path, trained_with, network):
+    trained_with(tmp_path, tiny if trained_with is train else tiny_shapes, 1, network)
+    tags = EventAccumulator(str(tmp_path / "logs")).Reload().Tags()
+    layers = {"lenet5": ["conv1", "conv2", "hidden"], "airbench_slim": ["block1/norm1", "block3/norm2"]}[network]
+    kind, weights = {"lenet5": ("relu", "conv2"), "airbench_slim": ("gelu", "block2/conv1")}[network]
+    scalars = {"loss/total", "loss/data", f"penalty/{weights}/l2_loss", "learning_rate"}
+    averaged = {f"{tag}_averaged" for tag in scalars - {"learning_rate"}}
+    sparsity = {f"sparsity/{layer}/relu" for layer in layers if kind == "relu"}
+    assert scalars | averaged | sparsity <= set(tags["scalars"])
+    histograms = {f"activations/{layer}/{kind}" for layer in layers}
+    histograms |= {f"{part}/{weights}/weights" for part in ("weights", "averages", "gradients")}
+    assert histograms <= set(tags["histograms"])
+    assert any(tag.startswith("input/image") for tag in tags["images"])
