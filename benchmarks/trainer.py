@@ -37,4 +37,4 @@ def first_step(log_dir):
 def machine():
     """One line for beside the figures."""
     cores = f"{os.cpu_count()} cores, Python {platform.python_version()}, TensorFlow {tf.__version__}"
-    return f"{platform.platform()}, {cores}"
+    return f"{platform.system()} on {platform.machine()}, {cores}"
