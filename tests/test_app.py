@@ -5,10 +5,7 @@ import dataclasses
 from cifar10 import app as cifar10_app
 from cifar10 import backward as cifar10_backward
 from cifar10.forward import forward as cifar10_forward
-from common import (
-    answers,
-    pictures,
-)
+from common import answers, pictures
 from mnist import app
 
 import conftest

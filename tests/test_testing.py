@@ -5,12 +5,7 @@ import threading
 
 from cifar10 import backward as cifar10_backward
 from cifar10.forward import forward as cifar10_forward
-from common import (
-    checkpoints,
-    datasets,
-    runs,
-    testing,
-)
+from common import checkpoints, datasets, runs, testing
 from common.command_line import UserError
 from mnist.forward import forward
 

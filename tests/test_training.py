@@ -4,12 +4,7 @@ import dataclasses
 
 import cifar10.backward
 from cifar10.networks import airbench
-from common import (
-    checkpoints,
-    hooks,
-    optimization,
-    testing,
-)
+from common import checkpoints, hooks, optimization, testing
 from mnist import backward
 from mnist.forward import forward
 
