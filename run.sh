@@ -11,6 +11,7 @@ usage() {
 ./run.sh train TASK …       python TASK/backward.py …   (TASK is mnist or cifar10; … are flags, --help lists them)
 ./run.sh eval TASK …        python TASK/test.py …
 ./run.sh app TASK …         python TASK/app.py …        (… are pictures and flags)
+./run.sh serve [TASK] …     a page to draw on or to drop pictures on, in the browser (TASK: mnist)
 ./run.sh tensorboard …      TensorBoard on logs/
 ./run.sh test …             install and run the tests   (… goes to pytest)
 
@@ -102,6 +103,12 @@ case "${1:-}" in
   train) script backward "${@:2}" ;;
   eval) script test "${@:2}" ;;
   app) script app "${@:2}" ;;
+  serve)
+    case "${2:-}" in
+      '' | -*) script app mnist "${@:2}" --serve ;;
+      *) script app "${@:2}" --serve ;;
+    esac
+    ;;
   tensorboard) install "$requirements"; exec "$(dirname "$python")/tensorboard" --logdir logs "${@:2}" ;;
   test)
     install "$requirements" requirements-dev.txt

@@ -120,7 +120,7 @@ def main():
             report = train(network, recipe, data, steps, seed)
             print(
                 f"{name:45}  seed {seed}  {epochs:4.1f} epochs in {report.seconds:.0f} s  "
-                f"validation accuracy {report.validation_accuracy:.4f}",
+                f"validation accuracy {report.validation.accuracy:.4f}",
                 flush=True,
             )
 

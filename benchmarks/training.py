@@ -2,7 +2,6 @@
 
     python benchmarks/training.py mnist                          # the default network, three seeds
     python benchmarks/training.py cifar10 --networks airbench --seeds 1
-    python benchmarks/training.py cifar10 --pictures FOLDER      # also photos in FOLDER/<class>/, by the app's views
 
 Each run is TASK/backward.py in a temporary folder, with its own recipe but other checkpoints, each with a validation:
 that costs time, which is counted. The checkpoints are linked away as they come and tested afterwards, so that testing
@@ -25,9 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
 from benchmarks import trainer
-from common import answers, checkpoints, command_line, datasets, pictures, runs, testing
-
-import numpy as np
+from common import checkpoints, command_line, datasets, runs, testing
 
 TARGET = {"mnist": 0.992, "cifar10": 0.826}  # of the time to accuracy
 SAVE_STEPS = {"convnet": 50}  # others by their recipe
@@ -55,7 +52,7 @@ def train(task, network, seed, data_dir, folder):
     return started, usage.ru_maxrss / 2**20
 
 
-def measure(task, network, seed, data, data_dir, photos, import_seconds):
+def measure(task, network, seed, data, data_dir, import_seconds):
     """One run, all that is measured of it: {what: number}."""
     forward = importlib.import_module(f"{task}.forward").forward
     with tempfile.TemporaryDirectory() as temporary:
@@ -78,24 +75,11 @@ def measure(task, network, seed, data, data_dir, photos, import_seconds):
         if task == "cifar10":
             [(_, mirrored)] = testing.test(forward, record, data.test, paths[-1:], trainer.CPU, tta=True)
             result["test accuracy (EMA, TTA) %"] = 100 * mirrored.accuracy
-        if photos:
-            right, count = photos_right(task, forward, record, photos, paths[-1])
-            result[f"of {count} photos right %"] = 100 * right / count
     shown = ", ".join(f"{name} {'never' if value is None else f'{value:.2f}'}" for name, value in result.items())
     print(f"{network} seed {seed}: {last} steps, {shown}", flush=True)
     for step in accuracies:
         print(f"  step {step}  {seconds[step]:.0f} s  {accuracies[step]:.4f}")
     return result
-
-
-def photos_right(task, forward, record, folder, checkpoint):
-    """How many of the pictures in folder/<class>/ the app gets right, and how many there are."""
-    app = importlib.import_module(f"{task}.app")
-    paths = sorted(folder.glob("*/*"))
-    views = np.stack([app.network_input(pictures.read(path)) for path in paths])
-    found = answers.classify(forward, record, views, checkpoint, trainer.CPU, tta=task == "cifar10").argmax(axis=1)
-    right = sum(record["class_names"][c] == path.parent.name for c, path in zip(found, paths, strict=True))
-    return right, len(paths)
 
 
 def import_time():
@@ -114,7 +98,6 @@ def main():
     parser.add_argument("--networks", nargs="+", help="default: the task's default network")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each network (default: 3)")
     command_line.add_data_dir(parser)
-    parser.add_argument("--pictures", type=Path, help="a folder of pictures in subfolders named like the classes")
     args = parser.parse_args()
     data = datasets.FAMILIES[args.task][args.task](args.data_dir)
     networks = args.networks or list(importlib.import_module(f"{args.task}.forward").NETWORKS)[:1]
@@ -123,7 +106,7 @@ def main():
     print(f"import tensorflow: {import_seconds:.2f} s", flush=True)
     results = {
         network: [
-            measure(args.task, network, seed, data, args.data_dir, args.pictures, import_seconds)
+            measure(args.task, network, seed, data, args.data_dir, import_seconds)
             for seed in range(1, args.seeds + 1)
         ]
         for network in networks

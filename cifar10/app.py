@@ -1,9 +1,11 @@
 """Says which of CIFAR-10's ten classes a photo shows, with a network that cifar10/backward.py trained.
 
-    python cifar10/app.py photo.jpg another.png
+    python cifar10/app.py photo.jpg holidays/     # pictures, folders, globs
+    python cifar10/app.py --serve                 # a page to drop photos on, in the browser
 
-Asks the network that was trained last on real images, or the last one of a --network or --dataset. It knows airplane,
-automobile, bird, cat, deer, dog, frog, horse, ship and truck, and calls whatever else it sees one of these.
+Asks the network that was trained last on real images, or the last one of a --network or --dataset; where nothing has
+been trained yet, the one that comes with the repository. It knows airplane, automobile, bird, cat, deer, dog, frog,
+horse, ship and truck, and calls whatever else it sees one of these.
 """
 
 import sys
@@ -19,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 
-def network_input(image):
-    """Views of a photo, each scaled to what the network takes: uint8 [views, 32, 32, 3].
+def views(image):
+    """Views of a photo, each scaled to what the network takes: uint8 [1, views, 32, 32, 3].
 
     The whole photo, squeezed to a square, and squares of its shorter side: at both ends and in the middle of its longer
     side. image: Pillow image, RGB.
@@ -31,12 +33,12 @@ def network_input(image):
         left, top = ((side - short) * share for side in image.size)
         boxes.append((left, top, left + short, top + short))
     size = (IMAGE_SIZE, IMAGE_SIZE)
-    return np.stack([np.asarray(image.resize(size, Image.Resampling.BOX, box)) for box in boxes])
+    return np.stack([np.asarray(image.resize(size, Image.Resampling.BOX, box)) for box in boxes])[np.newaxis]
 
 
 def main():
     args = answers.parser(__doc__, NETWORKS, datasets.CIFAR10).parse_args()
-    return answers.run("cifar10", args, forward, NETWORKS, network_input, tta=True)
+    return answers.run("cifar10", args, forward, NETWORKS, views, tta=True)
 
 
 if __name__ == "__main__":

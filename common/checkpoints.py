@@ -33,7 +33,7 @@ def named(path):
     """The checkpoint that a user means: FOLDER/model.ckpt-STEP, one of its files, or the newest of a folder."""
     checkpoint = re.sub(r"\.(index|data-\d+-of-\d+)$", "", str(latest(path) if Path(path).is_dir() else path))
     if not Path(f"{checkpoint}.index").exists():
-        raise UserError(f"no checkpoint {path}; give FOLDER/model.ckpt-STEP")
+        raise UserError(f"no checkpoint {path}; give a folder that holds some, or FOLDER/model.ckpt-STEP")
     return Path(checkpoint)
 
 

@@ -16,6 +16,7 @@ class UserError(Exception):
 
 def run(main):
     """Runs main() as a program: exits with the status it returns (None is 0), and after a UserError with 1."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # for names of files that the terminal cannot show
     try:
         status = main()
         sys.stdout.flush()

@@ -22,7 +22,7 @@ class Report(CountSteps):
         self._evaluators, self._data_title, self._last_step = evaluators, data_title, last_step
         self._batch_size, self._every = recipe.batch_size, recipe.save_steps
         self._writer = writer
-        self.validation_accuracy = None
+        self.validation = None  # evaluation.Evaluation, the last one
 
     def after_create_session(self, session, coord):
         super().after_create_session(session, coord)
@@ -56,8 +56,9 @@ class Report(CountSteps):
         self._bar.close()
 
     def _report(self, session):
-        accuracies = {name: evaluate(session).accuracy for name, evaluate in self._evaluators.items()}
-        self.validation_accuracy = accuracies["validation"]
+        found = {name: evaluate(session) for name, evaluate in self._evaluators.items()}
+        accuracies = {name: result.accuracy for name, result in found.items()}
+        self.validation = found["validation"]
         now = time.perf_counter()
         steps = self.step - self._reported
         speed = steps * self._batch_size / (now - self._reported_at)  # images/s, with the pauses to save and validate
@@ -84,6 +85,6 @@ class Report(CountSteps):
         rate = (self._bar.format_dict["rate"] or 0) * self._batch_size
         loss, learning_rate = self._results["loss"], self._results["learning_rate"]
         shown = [f" {rate:,.0f} images/s", f"loss {loss:.3f}", f"lr {learning_rate:.4f}"]
-        if self.validation_accuracy is not None:
-            shown.append(f"val {self.validation_accuracy:.4f}")
+        if self.validation is not None:
+            shown.append(f"val {self.validation.accuracy:.4f}")
         self._bar.set_postfix_str("  ".join(shown), refresh=False)

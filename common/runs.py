@@ -8,10 +8,11 @@ from common.command_line import UserError
 import filelock
 
 LOCK = "trainer.lock"
+PRETRAINED = "pretrained"  # the folder of the network that comes with the repository
 MEND = "put back the one that the training wrote, or delete the folder and train again"
 KEYS = {
-    "network", "dataset", "dataset_title", "dataset_sha256", "class_names", "image_mean", "image_std", "recipe", "seed",
-    "steps",
+    "network", "dataset", "dataset_title", "dataset_sha256", "class_names", "image_size", "image_mean", "image_std",
+    "recipe", "seed", "steps",
 }  # fmt: skip
 
 
@@ -21,12 +22,15 @@ def folder(root, task, network, dataset):
 
 
 def find(root, task, network, dataset, real_first=False):
-    """The folder of the run that was started last, of this network and data set where they are not None; or None.
+    """The folder of the run that started or ended last, of this network and data set where they are not None; or None.
 
-    real_first: one trained on generated digits only where there is no other.
+    real_first: one trained on generated digits only where there is no other. The one that comes with the repository was
+    not started here.
     """
     found = []
     for path in (Path(root) / task).glob("*/run.json"):
+        if path.parent.name == PRETRAINED:
+            continue
         try:
             record = read(path.parent)
         except UserError:
@@ -60,6 +64,9 @@ def read(directory, networks=None):
         raise UserError(f"{path} is damaged (it holds no record); {MEND}")
     if missing := KEYS - record.keys():
         raise UserError(f"{path} is damaged (it lacks {', '.join(sorted(missing))}); {MEND}")
+    temperature = record.get("temperature", 1.0)
+    if not isinstance(temperature, int | float) or temperature <= 0:
+        raise UserError(f"{path} is damaged (its temperature is {temperature!r}); {MEND}")
     if networks is not None and record["network"] not in networks:
         raise UserError(f"{path} names the network {record['network']!r}; there are {', '.join(networks)}")
     return record
@@ -72,7 +79,8 @@ def start(directory, record, may_grow=True):
     that differs in more than that, in what saves and what it runs on: training on from them would continue neither the
     one nor the other.
     """
-    may_change = ("versions", "recipe.save_steps", "recipe.evaluate", *(("steps", "recipe.epochs") if may_grow else ()))
+    may_change = ("versions", "temperature", "recipe.save_steps", "recipe.evaluate")
+    may_change += ("steps", "recipe.epochs") if may_grow else ()
     if any(directory.glob("model.ckpt-*.index")):
         there, here = _flat(read(directory)), _flat(record)
         differences = [
@@ -85,6 +93,7 @@ def start(directory, record, may_grow=True):
                 f"{directory} holds another run: {'; '.join(differences)}. Continue it with the same settings, "
                 "choose another --checkpoint-dir, or delete the folder"
             )
+        record = read(directory) | record  # with the temperature
     write(directory, record)
 
 

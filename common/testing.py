@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from common import batches, checkpoints, command_line, device, evaluation, runs
+from common import batches, calibration, checkpoints, command_line, device, evaluation, runs
 from common.command_line import UserError
 
 import tensorflow.compat.v1 as tf
@@ -23,17 +23,21 @@ def parser(description, networks, family):
     result.add_argument(
         "--on", metavar="NAME", choices=list(family), help="test on images of another data set than trained on"
     )
+    result.add_argument(
+        "--export", metavar="DIR", type=Path, help="also write the averaged weights alone, and run.json, to that folder"
+    )
     result.add_argument("--raw", action="store_true", help="the weights themselves, not their moving averages")
     return result
 
 
-def test(forward, record, split, paths, device_name, raw=False, tta=False, skip_unreadable=False):
+def test(forward, record, split, paths, device_name, raw=False, tta=False, skip_unreadable=False, export=None):
     """Evaluates a network on a split, with the weights of one checkpoint after the other.
 
     forward: the task's. record: of run.json. split: datasets.Split. paths: iterable of checkpoints.
     raw: the weights themselves, not their moving averages. tta: test-time augmentation, the mean of the logits of an
     image and its mirror image. skip_unreadable: tell of a checkpoint that is gone or not whole, and go on, instead of
-    raising checkpoints.Unreadable. Yields (global step, evaluation.Evaluation) for each.
+    raising checkpoints.Unreadable. export: a folder to which the weights are written, as they were read, too.
+    Yields (global step, evaluation.Evaluation) for each.
     """
     with tf.Graph().as_default(), tf.device(device_name):
         data = batches.on_device(split, "data")
@@ -52,6 +56,8 @@ def test(forward, record, split, paths, device_name, raw=False, tta=False, skip_
                         raise
                     print(f"{error}; left out", file=sys.stderr)
                 else:
+                    if export:
+                        saver.save(session, str(export / Path(path).name), write_meta_graph=False, write_state=False)
                     yield session.run(global_step), evaluate(session)
 
 
@@ -61,6 +67,12 @@ def run(task, args, forward, networks, family, tta=False):
     task: its name. forward, networks: from its forward.py. family: of data sets. tta: as for test().
     """
     device_name = device.resolve(args.device)
+    if args.export and (args.raw or tta or args.split != "test" or args.on or not (args.once or args.checkpoint)):
+        raise UserError("--export goes with --once or --checkpoint alone: its run.json holds the plain test accuracy")
+    if args.export and checkpoints.latest(args.export):
+        raise UserError(f"{args.export} holds a checkpoint already; name another folder, or delete it")
+    if args.export:
+        args.export.mkdir(parents=True, exist_ok=True)
     if args.checkpoint:
         paths = [checkpoints.named(args.checkpoint)]
         directory = paths[0].parent
@@ -87,11 +99,27 @@ def run(task, args, forward, networks, family, tta=False):
     following = not (args.once or args.checkpoint)
     result = None
     try:
-        for step, result in test(forward, record, split, paths, device_name, args.raw, tta, skip_unreadable=following):
+        tested = test(forward, record, split, paths, device_name, args.raw, tta, following, args.export)
+        for step, result in tested:
             print(f"step {step}  {args.split} accuracy {result.accuracy:.4f} ({measured})", flush=True)
             log.write(step, result)
+        if args.export:
+            runs.write(args.export, record | {"test_accuracy": result.accuracy})
+            print(f"exported    {command_line.shown(args.export)}")
     finally:  # after Ctrl-C too
         if result:
             each = zip(data.class_names, result.class_accuracies(), strict=True)
-            print("by class  " + "  ".join(f"{name} {accuracy:.3f}" for name, accuracy in each))
-            print(f"log       {command_line.shown(log_dir)}")
+            # The temperature is for the averaged weights and plain images, and known when the training has ended.
+            if not (following or args.raw or tta or args.on):
+                print(f"calibration {_calibration(result, record)}")
+            print("by class    " + "  ".join(f"{name} {accuracy:.3f}" for name, accuracy in each))
+            print(f"log         {command_line.shown(log_dir)}")
+
+
+def _calibration(result, record):
+    """How far the probabilities are from the truth, before and after the temperature that validation images gave."""
+    text = f"{calibration.expected_error(*result):.2%} expected error"
+    if "temperature" not in record:
+        return text
+    found = calibration.at(record["temperature"], result.probabilities)
+    return f"{text}, {calibration.expected_error(found, result.labels):.2%} at temperature {record['temperature']:.2f}"

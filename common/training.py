@@ -3,7 +3,7 @@
 import dataclasses
 import signal
 
-from common import batches, checkpoints, device, evaluation, hooks, runs
+from common import batches, calibration, checkpoints, device, evaluation, hooks, runs
 from common.command_line import UserError, shown
 from common.recipe import LASTING
 from common.report import Report
@@ -137,13 +137,18 @@ def run(task, args, data, image_format, backward):
             return 0
         print(f"{title}: step {done} to {last_step}", flush=True)
         report, stopped_by = backward(record, recipe, data, checkpoint_dir, log_dir, args.device)
+        found, labels = report.validation
+        temperature = calibration.temperature(found, labels)
+        runs.write(checkpoint_dir, record | {"temperature": temperature})
     if stopped_by:
         name = signal.Signals(stopped_by).name
         print(f"stopped by {name} at step {report.step} of {last_step}; the same command goes on from there")
+    before, after = (calibration.expected_error(p, labels) for p in (found, calibration.at(temperature, found)))
     print(
-        f"{title}: validation accuracy {report.validation_accuracy:.4f} (EMA) at step {report.step}, "
+        f"{title}: validation accuracy {report.validation.accuracy:.4f} (EMA) at step {report.step}, "
         f"{report.seconds:.0f} s of training"
     )
+    print(f"calibration {before:.2%} expected error, {after:.2%} at temperature {temperature:.2f} (validation)")
     from common import plots  # matplotlib, which takes a second to import, is not needed before
 
     print(f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}")

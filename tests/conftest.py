@@ -42,7 +42,8 @@ def record(network, data, recipe, steps, seed=1):
     mean, std = (0.0, 255.0) if channels == 1 else ([120.0] * channels, [60.0] * channels)
     return {
         "network": network, "dataset": data.name, "dataset_title": data.title, "dataset_sha256": data.digest,
-        "class_names": data.class_names, "image_mean": mean, "image_std": std, "recipe": dataclasses.asdict(recipe),
+        "class_names": data.class_names, "image_size": data.train.images.shape[1],
+        "image_mean": mean, "image_std": std, "recipe": dataclasses.asdict(recipe),
         "seed": seed, "steps": steps,
     }  # fmt: skip
 
@@ -79,6 +80,7 @@ def call(monkeypatch, capsys):
 
     def call(main, *flags):
         monkeypatch.setattr(sys, "argv", ["script", *map(str, flags)])
+        capsys.readouterr()  # what fixtures printed
         with pytest.raises(SystemExit) as stop:
             command_line.run(main)
         out, err = capsys.readouterr()

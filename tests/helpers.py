@@ -10,7 +10,7 @@ import conftest
 
 TINY = {name: dataclasses.replace(recipe, batch_size=8, save_steps=4) for name, recipe in backward.RECIPES.items()}
 RECORD = {"network": "n", "dataset": "mnist", "dataset_title": "MNIST", "dataset_sha256": "s", "class_names": ["0"],
-          "image_mean": 0, "image_std": 255, "recipe": {"epochs": 2.0, "momentum": 0.9}, "seed": 1,
+          "image_size": 28, "image_mean": 0, "image_std": 255, "recipe": {"epochs": 2.0, "momentum": 0.9}, "seed": 1,
           "steps": 10}  # fmt: skip
 
 

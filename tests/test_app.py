@@ -1,17 +1,21 @@
-"""The apps: pictures in, answers out."""
+"""The apps: pictures in, answers out, in a table, as JSON, as CSV and drawn."""
 
+import csv
 import dataclasses
+import io
+import json
 
 from cifar10 import app as cifar10_app
 from cifar10 import backward as cifar10_backward
 from cifar10.forward import forward as cifar10_forward
-from common import answers, pictures
-from mnist import app
+from common import calibration, checkpoints, classifier, command_line, drawing, pictures, runs, testing
+from mnist import app, picture
+from mnist.forward import forward
 
 import conftest
 import numpy as np
 import pytest
-from conftest import draw_seven
+from conftest import draw_seven, folders
 from PIL import Image
 
 
@@ -30,7 +34,7 @@ def test_app_tells_bad_pictures_and_answers_the_others(call, trained, tmp_path):
         tmp_path / "empty.png": "shows no digit",
         tmp_path / "cut.png": "cannot be read",
         tmp_path / "none.png": "does not exist",
-        tmp_path: "is a folder",
+        tmp_path / "*.gif": "matches nothing",
     }
     status, out, err = call(app.main, *trained[1], *bad, *good)
     assert status == 1
@@ -38,6 +42,7 @@ def test_app_tells_bad_pictures_and_answers_the_others(call, trained, tmp_path):
         assert f"error: {path} {message}" in err
     assert err.count("\n") == len(bad)
     assert all(f"{path}  " in out for path in good)
+    assert "2 of 7 pictures" in out
     assert sorted(p.name for p in (tmp_path / "logs/mnist/fully_connected/app").iterdir()) == ["7-2.png", "7.png"]
 
 
@@ -46,37 +51,189 @@ def test_views_of_a_photo_are_the_whole_and_squares_along_it(size):
     width, height = size
     ramp = np.linspace(0, 255, max(size)).astype(np.uint8)  # along the longer side
     grey = np.broadcast_to(ramp if width >= height else ramp[:, None], (height, width))
-    views = cifar10_app.network_input(Image.fromarray(np.stack([grey] * 3, axis=-1)))
-    assert views.shape == (4, 32, 32, 3) and views.dtype == np.uint8
-    whole, first, middle, last = views.mean(axis=(1, 2, 3))
+    views = cifar10_app.views(Image.fromarray(np.stack([grey] * 3, axis=-1)))
+    assert views.shape == (1, 4, 32, 32, 3) and views.dtype == np.uint8
+    whole, first, middle, last = views[0].mean(axis=(1, 2, 3))
     assert whole == pytest.approx(127, abs=4) and middle == pytest.approx(127, abs=4)
     assert first == pytest.approx(255 - last, abs=4)
     assert last - first == pytest.approx(255 * (max(size) - min(size)) / (max(size) - 1), abs=8)
 
 
-def test_classify_is_the_mean_over_the_views(tiny_shapes, tmp_path, monkeypatch):
+@pytest.fixture
+def untrained(tiny_shapes, tmp_path):
+    """A function of a record's changes: a Classifier of the default CIFAR-10 network after two steps."""
     recipe = dataclasses.replace(cifar10_backward.RECIPES["airbench_slim"], batch_size=8)
     conftest.train(cifar10_backward, tmp_path, tiny_shapes, recipe, 2, "airbench_slim")
     record = conftest.record("airbench_slim", tiny_shapes, recipe, steps=2)
-    monkeypatch.setattr(answers, "BATCH_SIZE", 2)
 
-    def classify(views):
-        return answers.classify(cifar10_forward, record, views, tmp_path / "model.ckpt-2", conftest.CPU, tta=True)
+    def make(**changes):
+        checkpoint = tmp_path / "model.ckpt-2"
+        return classifier.Classifier(cifar10_forward, record | changes, checkpoint, conftest.CPU, tta=True)
 
+    return make
+
+
+def test_probabilities_are_the_mean_over_the_views(tiny_shapes, untrained, monkeypatch):
+    monkeypatch.setattr(classifier, "BATCH_SIZE", 2)
+    network = untrained()
     images = tiny_shapes.test.images[:12]
-    together = classify(images.reshape(3, 4, 32, 32, 3))
-    each = classify(images[:, None])
+    together = network.probabilities(images.reshape(3, 4, 32, 32, 3))
+    each = network.probabilities(images[:, None])
     np.testing.assert_allclose(together, each.reshape(3, 4, 10).mean(axis=1), atol=1e-5)
-    np.testing.assert_allclose(classify(images[:, None, :, ::-1]), each, atol=1e-5)  # mirror images
+    np.testing.assert_allclose(network.probabilities(images[:, None, :, ::-1]), each, atol=1e-5)  # mirror images
     assert each.std(axis=0).max() > 1e-3
 
 
+def test_probabilities_are_those_at_the_temperature(tiny_shapes, untrained):
+    images = tiny_shapes.test.images[:5, None]
+    plain, hot = (untrained(temperature=t).probabilities(images) for t in (1.0, 3.0))
+    np.testing.assert_allclose(hot, calibration.at(3.0, plain), atol=1e-5)
+    assert np.abs(hot - plain).max() > 1e-3
+
+
+def test_saliency_is_the_gradient_of_the_class(tiny_shapes, untrained, monkeypatch):
+    """Where it is large, a change of a pixel changes the logit of the class more than elsewhere."""
+    monkeypatch.setattr(classifier, "SMOOTHING", 0.0)
+    network = untrained()
+    image = tiny_shapes.test.images[0]
+    [found] = network.saliency(image[None], np.array([4]))
+    assert found.shape == (32, 32) and found.max() == 1.0 and found.min() >= 0
+    order = np.argsort(found, axis=None)
+
+    def change(places):
+        rows, columns = np.unravel_index(places, found.shape)
+        effect = []
+        for y, x in zip(rows, columns, strict=True):
+            for channel in range(3):
+                other = image.astype(np.float32)
+                other[y, x, channel] += 8
+                p = network.probabilities(np.stack([image.astype(np.float32), other])[:, None])
+                effect.append(abs(np.log(p[1, 4] / p[0, 4])))
+        return np.mean(effect)
+
+    assert change(order[-5:]) > 3 * change(order[:5])
+
+
 @pytest.mark.parametrize(("paper", "ink"), [("white", "black"), ("black", "white"), ((250, 240, 210), (20, 30, 120))])
-def test_network_input_is_centred_white_on_black(tmp_path, paper, ink):
+def test_digit_is_centred_white_on_black(tmp_path, paper, ink):
     path = draw_seven(tmp_path / "seven.png", paper=paper, ink=ink)
-    image = app.network_input(pictures.read(path))[0, ..., 0].astype(float)
+    image = picture.digit(pictures.read(path))[0, 0, ..., 0].astype(float)
     rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20 and image.max() == 255
     assert np.ptp(columns) < np.ptp(rows)  # proportions kept
     y, x = (image.sum(axis=1) @ np.arange(28), image.sum(axis=0) @ np.arange(28)) / image.sum()
     assert abs(y - 13.5) <= 0.5 and abs(x - 13.5) <= 0.5
+
+
+def test_json_and_csv_hold_every_picture(call, trained, tmp_path):
+    good, bad = draw_seven(tmp_path / "seven.png"), tmp_path / "none.png"
+    status, out, _ = call(app.main, *trained[1], "--json", good, bad)
+    [row, error] = json.loads(out)
+    assert status == 1 and error == {"picture": str(bad), "error": f"{bad} does not exist"}
+    assert row["answer"] == max(row["probabilities"], key=row["probabilities"].get)
+    assert row["probability"] == max(row["probabilities"].values())
+    assert row["sure"] == (row["probability"] >= classifier.SURE)
+    assert Image.open(row["annotated"]).width > 1000
+    status, out, _ = call(app.main, *trained[1], "--csv", good, bad)
+    [line, failed] = csv.DictReader(io.StringIO(out))
+    assert status == 1 and failed["error"] == error["error"] and failed["answer"] == ""
+    assert line["answer"] == row["answer"] and float(line[row["answer"]]) == row["probability"]
+
+
+def test_folders_globs_and_a_sheet(call, trained, tmp_path):
+    folder = tmp_path / "some" / "deeper"
+    folder.mkdir(parents=True)
+    for name in ("b.png", "a.jpg", "c.txt"):
+        if name != "c.txt":
+            draw_seven(folder / name)
+        else:
+            (folder / name).write_text("notes")
+    status, out, _ = call(app.main, *trained[1], "--sheet", tmp_path / "some", folder / "*.png")
+    lines = [line.split()[0] for line in out.splitlines() if line.startswith(str(folder))]
+    assert status == 0 and lines == [str(folder / "a.jpg"), str(folder / "b.png")]
+    assert [p.name for p in (tmp_path / "logs/mnist/fully_connected/app").iterdir()] == ["sheet.png"]
+    (tmp_path / "void").mkdir()
+    status, _, err = call(app.main, *trained[1], tmp_path / "void")
+    assert status == 1 and err == f"error: {tmp_path / 'void'} is a folder without pictures\n"
+
+
+def test_a_picture_of_the_user_is_never_written_over(call, trained, tmp_path):
+    brought = [draw_seven(tmp_path / f"{name}.png") for name in ("seven", "sheet")]
+    draw_seven(tmp_path / "seven-2.png")
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.png")}
+    for flags in ([], ["--sheet"]):
+        status, _, _ = call(app.main, *trained[1], "--output-dir", tmp_path, *flags, *brought)
+        assert status == 0 and all(path.read_bytes() == data for path, data in before.items())
+    made = {path.name for path in tmp_path.glob("*.png")} - {path.name for path in before}
+    assert made == {"seven-3.png", "sheet-2.png", "sheet-3.png"}
+
+
+def test_annotated_pictures_are_not_read_again(call, trained, tmp_path):
+    draw_seven(tmp_path / "seven.png")
+    for _ in range(2):
+        status, out, _ = call(app.main, *trained[1], "--output-dir", tmp_path / "out", tmp_path)
+        assert status == 0 and "1 of 1 pictures" in out
+
+
+def test_many_pictures_come_in_order(call, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(classifier, "CHUNK", 2)
+    paths = [draw_seven(tmp_path / f"{i}.png") for i in range(5)]
+    (tmp_path / "3.png").write_text("broken")
+    status, out, _ = call(app.main, *trained[1], "--json", *paths)
+    rows = json.loads(out)
+    assert status == 1 and [row["picture"] for row in rows] == list(map(str, paths))
+    assert ["error" in row for row in rows] == [False, False, False, True, False]
+
+
+def test_unsure_answer_says_so(tiny):
+    def answer(*best):
+        probabilities = np.array([[p, *[(1 - p) / 9] * 9] for p in best])
+        views = np.zeros([len(best), 1, 28, 28, 1], np.uint8)
+        return classifier.Answer(
+            Image.new("RGB", (40, 40)), views, probabilities, np.zeros([len(best), 28, 28]), tiny.class_names
+        )
+
+    assert answer(0.95).sure and str(answer(0.95)) == "0"
+    assert not answer(0.4).sure and str(answer(0.4)) == "not sure, perhaps 0"
+    number = answer(0.9, 0.8, 0.99)
+    assert number.text == "000" and number.sure and number.probability == pytest.approx(0.9 * 0.8 * 0.99)
+    assert not answer(0.9, 0.3, 0.99).sure
+    assert drawing.card(number).height == drawing.card(answer(0.9)).height == drawing.HEIGHT + 2 * drawing.MARGIN
+
+
+def test_pretrained_network_answers_where_nothing_is_trained(call, trained, tmp_path, monkeypatch):
+    """And only there."""
+    root = tmp_path / "checkpoints"
+    (root / "mnist" / "fully_connected").rename(root / "mnist" / runs.PRETRAINED)
+    monkeypatch.setattr(command_line, "CHECKPOINT_DIR", root)
+    flags = folders(tmp_path)
+    status, out, err = call(app.main, *flags, draw_seven(tmp_path / "seven.png"))
+    assert status == 0 and "mnist/pretrained" in out
+    assert "mnist yet: this is the network that comes with the repository" in err
+    status, _, err = call(app.main, *flags, "--network", "convnet", tmp_path / "seven.png")
+    assert status == 1 and "no checkpoint in" in err
+
+
+@pytest.mark.parametrize(
+    "task, forward, data, most_bytes",
+    [("mnist", forward, "real_mnist", 1_000_000), ("cifar10", cifar10_forward, "real_cifar10", 2 * 1024**2)],
+)
+def test_pretrained_network_has_its_stated_accuracy(request, task, forward, data, most_bytes):
+    folder = command_line.CHECKPOINT_DIR / task / runs.PRETRAINED
+    assert sum(path.stat().st_size for path in folder.iterdir()) < most_bytes
+    record, data = runs.read(folder), request.getfixturevalue(data)
+    if data.digest != record["dataset_sha256"]:
+        pytest.skip(f"the network learnt from another copy of {data.title}")
+    [(_, result)] = testing.test(forward, record, data.test, [checkpoints.named(folder)], conftest.CPU)
+    assert result.accuracy == pytest.approx(record["test_accuracy"], abs=5e-4)  # a few images, for other machines
+
+
+def test_pictures_or_a_page(call, trained, tmp_path):
+    for flags, message in [
+        ([], "name the pictures to classify, or --serve"),
+        (["--serve", "x.png"], "name the pictures to classify, or --serve"),
+        (["--serve", "--sheet"], "--sheet goes without --serve"),
+        (["x.png", "--port", "80"], "--port goes with --serve"),
+    ]:
+        status, _, err = call(app.main, *trained[1], *flags)
+        assert status == 1 and err.startswith(f"error: {message}") and err.count("\n") == 1

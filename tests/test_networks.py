@@ -97,6 +97,7 @@ GOLDEN = {
         logits/weights 1024 10
         logits/biases 10""",
     "airbench_slim": airbench([32, 128, 256]),
+    "airbench_mini": airbench([32, 96, 160]),
     "airbench": airbench([64, 256, 256]),
     "softmax": plain("logits 784 10"),
     "mechanics": plain("hidden1 784 128", "hidden2 128 32", "softmax_linear 32 10"),

@@ -47,6 +47,23 @@ def test_sixteen_bit_grey_keeps_its_range(tmp_path):
     np.testing.assert_allclose(grey, np.linspace(0, 255, 64), atol=1)
 
 
+@pytest.mark.parametrize("ending", ["heic", "avif", "webp"])
+def test_modern_formats_are_read(tmp_path, ending):
+    Image.new("RGB", (64, 48), (200, 40, 90)).save(tmp_path / f"photo.{ending}")
+    image = pictures.read(tmp_path / f"photo.{ending}")
+    assert image.size == (64, 48) and image.mode == "RGB"
+    np.testing.assert_allclose(np.asarray(image).mean(axis=(0, 1)), (200, 40, 90), atol=6)
+
+
+def test_large_jpeg_is_decoded_small_but_whole(tmp_path):
+    ramp = np.broadcast_to(np.linspace(0, 255, 6000).astype(np.uint8), (4000, 6000))
+    Image.fromarray(ramp).save(tmp_path / "large.jpg")
+    image = pictures.read(tmp_path / "large.jpg")
+    assert max(image.size) <= 3000 and image.width / image.height == pytest.approx(1.5, rel=0.01)
+    row = np.asarray(image)[image.height // 2, :, 0].astype(float)
+    np.testing.assert_allclose(row, np.linspace(0, 255, image.width), atol=4)
+
+
 def test_wrong_file_ending_does_not_matter(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "picture.jpg", format="PNG")
     assert pictures.read(tmp_path / "picture.jpg").size == (8, 8)

@@ -4,10 +4,11 @@ import json
 import signal
 
 from cifar10 import backward as cifar10_backward
-from common import datasets, mnist_files, runs
+from common import checkpoints, datasets, mnist_files, runs
 from mnist import app, backward, test
 
 import pytest
+import tensorflow.compat.v1 as tf
 from conftest import draw_seven, folders
 from PIL import Image, ImageDraw
 
@@ -51,18 +52,32 @@ def test_train_test_and_app_end_to_end(program, tmp_path, task, network, recipe,
     assert len(set(lines)) == len(lines) >= 1
     assert lines[-1].startswith(f"step {steps}  test accuracy 0.") and "(EMA, generated " in lines[-1]
     assert float(lines[-1].split()[4]) > least
-    by_class = tested.split("by class  ")[1].splitlines()[0].split("  ")
+    by_class = tested.split("by class    ")[1].splitlines()[0].split("  ")
     assert len(by_class) == 10 and all(0 <= float(one.split()[-1]) <= 1 for one in by_class)
 
     logs = tmp_path / "logs" / task / f"{network}-generated"
     assert Image.open(logs / "train" / "curves.png").width > 1000
     assert list((logs / "test").glob("events*"))
-    out, _ = finish(program(f"{task}/app.py", *flags, draw(tmp_path / "picture.png")))
-    assert f"{tmp_path / 'picture.png'}  {answer}  ({answer} " in out
+    picture = draw(tmp_path / "picture.png")
+    out, _ = finish(program(f"{task}/app.py", *flags, picture))
+    [line] = [line for line in out.splitlines() if line.startswith(f"{picture}  {answer}  ({answer} ")]
     assert Image.open(logs / "app" / "picture.png").width > 1000
 
+    exported = tmp_path / "exported"
+    finish(program(f"{task}/test.py", *flags, "--once", "--export", exported))
+    stated = json.loads((exported / "run.json").read_text())["test_accuracy"]
+    assert f"{stated:.4f}" == lines[-1].split()[4]
+    names = {name for name, _ in tf.train.list_variables(checkpoints.latest(exported))}
+    averaged = {name.removesuffix("/ExponentialMovingAverage") for name in names if name.endswith("MovingAverage")}
+    assert averaged and not averaged & names and not any("Momentum" in name for name in names)
+    out, _ = finish(program(f"{task}/app.py", "--checkpoint", exported, picture))
+    assert line in out.splitlines()
+
+    record = runs.read(runs.folder(tmp_path / "checkpoints", task, network, "generated"))
+    assert 0.2 < record["temperature"] < 20
     again, _ = finish(program(*train))
     assert f"at step {steps} already" in again
+    assert runs.read(runs.folder(tmp_path / "checkpoints", task, network, "generated")) == record
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -157,7 +172,7 @@ def test_checkpoint_by_path(call, trained, tmp_path):
     status, out, _ = call(app.main, *flags, "--checkpoint", folder / "model.ckpt-3.index", tmp_path / "seven.png")
     assert status == 0 and "model.ckpt-3\n" in out
     status, _, err = call(app.main, *flags, "--checkpoint", folder / "model.ckpt-9", tmp_path / "seven.png")
-    assert status == 1 and "give FOLDER/model.ckpt-STEP" in err and err.count("\n") == 1
+    assert status == 1 and "or FOLDER/model.ckpt-STEP" in err and err.count("\n") == 1
 
 
 def test_run_json_of_an_unknown_network_lists_those_there_are(call, trained, tmp_path):

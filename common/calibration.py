@@ -1,0 +1,40 @@
+"""Probabilities that can be believed: of the answers given with 80 %, four in five are right."""
+
+import numpy as np
+from scipy import optimize
+
+BINS = 15  # as in Guo et al.
+
+
+def temperature(probabilities, labels):
+    """The number that the logits are to be divided by: the one with the least cross-entropy; 1 if no answer is wrong.
+
+    Guo et al., "On Calibration of Modern Neural Networks", 2017. probabilities: float [n, classes], of images that did
+    not train. labels: int [n].
+    """
+    if (probabilities.argmax(axis=1) == labels).all():  # the least would be at 0, where every answer is certain
+        return 1.0
+
+    def cross_entropy(log_temperature):
+        found = at(np.exp(log_temperature), probabilities)
+        return -np.log(found[np.arange(len(labels)), labels].clip(1e-38)).mean()
+
+    found = optimize.minimize_scalar(cross_entropy, bounds=np.log([0.2, 20]), method="bounded")
+    return float(np.exp(found.x))
+
+
+def at(temperature, probabilities):
+    """The probabilities that the logits give when they are divided by a temperature."""
+    logits = np.log(np.asarray(probabilities, np.float64).clip(1e-38)) / temperature  # up to a constant, which cancels
+    found = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return found / found.sum(axis=1, keepdims=True)
+
+
+def expected_error(probabilities, labels):
+    """Expected calibration error, 0 to 1: how far the accuracy is from the probability of the answers, on average.
+
+    Answers of like probability are compared together, in 15 bins. probabilities: float [n, classes]. labels: int [n].
+    """
+    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+    return float(np.abs(np.bincount(bins, right - sure, BINS)).sum() / len(labels))

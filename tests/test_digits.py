@@ -1,0 +1,218 @@
+"""From a picture to MNIST's form, on pictures that are drawn with one difficulty each."""
+
+from common.command_line import UserError
+from mnist import picture
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+PAPER, INK = 230.0, 40.0
+
+
+def ink_of(*strokes, size=(300, 360), width=22):
+    """Strokes of a pen: float [height, width], 0 to 1. strokes: lists of points."""
+    image = Image.new("L", size)
+    for stroke in strokes:
+        ImageDraw.Draw(image).line(stroke, fill=255, width=width, joint="curve")
+    return np.asarray(image, float) / 255
+
+
+def photo(ink, paper=PAPER):
+    """Ink on paper as a picture. paper: a number or [height, width]."""
+    grey = paper + (INK - paper) * ink
+    return Image.fromarray(np.stack([grey.clip(0, 255).astype(np.uint8)] * 3, axis=-1))
+
+
+def seen(image):
+    return picture.digit(image)[0, 0, ..., 0] / 255.0
+
+
+def overlap(a, b):
+    """1: the same ink. 0: none in common."""
+    return np.minimum(a, b).sum() / np.maximum(a, b).sum()
+
+
+SEVEN = [(80, 90), (220, 90), (140, 280)]
+FIVE = [[(210, 80), (110, 80)], [(100, 100), (95, 170), (180, 170), (215, 220), (180, 280), (90, 275)]]
+PLAIN = seen(photo(ink_of(SEVEN)))
+
+
+@pytest.mark.parametrize("sharpness", [8, 20, 80])
+@pytest.mark.parametrize("slope", [0, 0.6])
+def test_a_shadow_darker_than_the_ink_is_no_ink(sharpness, slope):
+    rows, columns = np.indices([360, 300])
+    across = (columns - 150 + slope * (rows - 180)) / 300
+    light = 1 - 0.65 / (1 + np.exp(-sharpness * across))  # of the paper: 230 on the left, 80 on the right
+    image = photo(ink_of(SEVEN))
+    image = Image.fromarray((light[..., None] * np.asarray(image)).astype(np.uint8))
+    assert overlap(seen(image), PLAIN) > 0.85
+
+
+def test_noise_and_fibres_change_little():
+    random = np.random.default_rng(0)
+    noisy = np.asarray(photo(ink_of(SEVEN)), float) + random.normal(scale=18, size=[360, 300, 3])
+    assert overlap(seen(Image.fromarray(noisy.clip(0, 255).astype(np.uint8))), PLAIN) > 0.8
+
+
+def test_specks_and_what_comes_in_from_the_border_are_left_out():
+    image = photo(ink_of(SEVEN))
+    draw = ImageDraw.Draw(image)
+    for x, y in ((30, 40), (260, 200), (50, 320)):
+        draw.ellipse([x, y, x + 5, y + 5], fill=(40, 40, 40))
+    draw.rectangle([0, 0, 60, 360], fill=(60, 50, 40))  # the table beside the sheet, near the digit
+    draw.line([(0, 345), (300, 345)], fill=(90, 90, 120), width=3)  # a ruled line
+    assert overlap(seen(image), PLAIN) > 0.85
+
+
+@pytest.mark.parametrize("upright", [False, True], ids=["ruled", "squared"])
+@pytest.mark.parametrize("slope", [0.0, 0.05])
+def test_ruled_paper_is_no_ink(upright, slope):
+    rows, columns = np.indices([360, 300])
+    lines = (rows + slope * columns) % 40 < 2
+    if upright:
+        lines |= (columns - slope * rows) % 40 < 2
+    assert overlap(seen(photo(ink_of(SEVEN), np.where(lines, 130, PAPER))), PLAIN) > 0.85
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_stroke_from_edge_to_edge_of_a_tight_picture_is_no_ruled_line(turned):
+    ink = ink_of([(150, 0), (60, 200), (250, 200)], [(180, 0), (180, 360)])
+    if turned:
+        ink = ink.T
+    assert seen(photo(ink)).sum() == pytest.approx(seen(photo(np.pad(ink, 40))).sum(), rel=0.15)
+
+
+def test_a_page_edge_and_a_word_beside_the_digit_are_no_strokes_of_it():
+    image = photo(ink_of(SEVEN, size=(600, 360)))
+    draw = ImageDraw.Draw(image)
+    draw.line([(560, 5), (565, 355)], fill=(90, 90, 90), width=4)  # does not reach the border
+    draw.text((400, 260), "no. 3", (40, 40, 40), ImageFont.load_default(60))
+    assert overlap(seen(image), PLAIN) > 0.85
+
+
+def test_a_digit_that_reaches_the_border_is_no_dirt_but_the_speck_beside_it_is():
+    ink = ink_of([(80, 90), (220, 90), (140, 400)])
+    image = photo(ink)
+    ImageDraw.Draw(image).ellipse([30, 200, 36, 206], fill=(40, 40, 40))
+    assert overlap(seen(image), seen(photo(ink))) > 0.95
+
+
+def test_a_small_digit_in_a_large_picture_is_found():
+    image = Image.new("RGB", (1500, 1800), (int(PAPER),) * 3)
+    image.paste(photo(ink_of(SEVEN)), (1000, 300))
+    assert overlap(seen(image), PLAIN) > 0.5  # 40 pixels high at the size that is worked at, it may be a pixel lower
+
+
+def test_every_stroke_of_a_broken_digit_is_kept():
+    whole, without_bar = seen(photo(ink_of(*FIVE))), seen(photo(ink_of(*FIVE[1:])))
+    gap = ink_of(*FIVE)
+    gap[:, 150:158] = 0  # through all of it
+    assert overlap(seen(photo(gap)), whole) > 0.8
+    assert overlap(without_bar, whole) < 0.7  # without the bar it would be another picture
+
+
+@pytest.mark.parametrize("width", [5, 12, 22, 44])
+@pytest.mark.parametrize("scale", [0.5, 3])
+def test_strokes_get_the_width_of_mnist_whatever_the_pen_and_the_resolution(width, scale):
+    image = photo(ink_of(SEVEN, width=width))
+    image = image.resize([round(side * scale) for side in image.size], Image.Resampling.BICUBIC)
+    ink = seen(image)
+    length = (140 + 206) / (190 + 22) * 20  # pixels of the two lines, when the digit is 20 pixels high
+    assert ink.sum() / length == pytest.approx(picture.STROKE_WIDTH, rel=0.25)
+
+
+@pytest.mark.parametrize("color", [(20, 30, 160), (190, 20, 30), (20, 120, 40)])
+def test_coloured_ink_on_coloured_paper(color):
+    image = Image.new("RGB", (300, 360), (245, 225, 130))
+    ImageDraw.Draw(image).line(SEVEN, fill=color, width=22, joint="curve")
+    assert overlap(seen(image), PLAIN) > 0.9
+
+
+def test_pictures_without_a_digit():
+    random = np.random.default_rng(0)
+    shade = np.linspace(120, 220, 360)[:, None] + random.normal(scale=2, size=[360, 300])
+    for image in (photo(np.zeros([360, 300])), photo(np.zeros([360, 300]), shade), Image.new("RGB", (1, 1))):
+        with pytest.raises(UserError, match="shows no digit"):
+            picture.digit(image)
+
+
+def written(text, gap=1.5):
+    """A number in a font whose digits stand apart by a gap, and each digit alone."""
+    font = ImageFont.load_default(120)
+    step = round(120 * 0.6 * gap)
+    image = Image.new("RGB", (step * len(text) + 160, 260), (235, 235, 235))
+    alone = []
+    for i, character in enumerate(text):
+        ImageDraw.Draw(image).text((80 + step * i, 60), character, (40, 40, 60), font)
+        one = Image.new("RGB", (260, 260), (235, 235, 235))
+        ImageDraw.Draw(one).text((80, 60), character, (40, 40, 60), font)
+        alone.append(one)
+    return image, alone
+
+
+def test_a_number_is_cut_into_its_digits_from_left_to_right():
+    image, alone = written("9021048")
+    found = picture.digits(image)
+    assert found.shape == (7, 1, 28, 28, 1) and found.dtype == np.uint8
+    for one, expected in zip(found, alone, strict=True):
+        assert overlap(one[0, ..., 0] / 255.0, seen(expected)) > 0.8
+
+
+def test_a_digit_that_ends_at_the_edge_of_a_narrow_strip_is_kept():
+    pixels = np.asarray(written("70215")[0]).copy()
+    rows = np.flatnonzero((pixels.min(axis=-1) < 128).any(axis=1))
+    strip = pixels[rows[0] - 10 : rows[-1] + 10]
+    strip[-15:, :170] = strip[-15, :170]  # the foot of the 7
+    assert len(picture.digits(Image.fromarray(strip))) == 5
+
+
+def test_a_number_without_the_flag_is_told_apart_from_a_digit():
+    with pytest.raises(UserError, match="too wide for a digit; with --segment"):
+        picture.digit(written("90210", gap=1.05)[0])
+
+
+def test_dashes_and_dots_of_a_number_are_no_digits():
+    with_dash, _ = written("555-01.9:")
+    without, _ = written("555019")
+    found, expected = picture.digits(with_dash), picture.digits(without)
+    assert len(found) == 6
+    assert all(overlap(a / 255.0, b / 255.0) > 0.8 for a, b in zip(found, expected, strict=True))
+
+
+def test_digits_that_touch_are_cut_apart():
+    image, _ = written("2345", gap=1.2)
+    draw = ImageDraw.Draw(image)
+    draw.line([(120, 170), (200, 170)], fill=(40, 40, 60), width=6)  # joins the first two
+    assert len(picture.digits(image)) == 4
+
+
+def test_strokes_of_one_digit_in_a_number_stay_together():
+    image = Image.new("RGB", (640, 360), (230, 230, 230))
+    draw = ImageDraw.Draw(image)
+    for left in (0, 300):
+        for stroke in FIVE:
+            draw.line([(x + left, y) for x, y in stroke], fill=(40, 40, 40), width=22, joint="curve")
+    found = picture.digits(image)
+    expected = seen(photo(ink_of(*FIVE)))
+    assert len(found) == 2 and all(overlap(one[0, ..., 0] / 255.0, expected) > 0.8 for one in found)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_picture_is_a_number_or_is_not(seed):
+    random = np.random.default_rng(seed)
+    size = random.integers(1, [200, 6] if seed % 2 else [200, 200])
+    image = Image.fromarray(random.integers(0, 2, [*size[::-1], 1], dtype=np.uint8).repeat(3, axis=2) * 255)
+    try:
+        assert picture.digits(image).shape[1:] == (1, 28, 28, 1)
+    except UserError as error:
+        assert str(error).startswith("shows no")
+
+
+def test_a_page_of_text_is_no_number():
+    random = np.random.default_rng(0)
+    image = Image.new("RGB", (900, 200), "white")
+    for x in range(20, 880, 20):
+        ImageDraw.Draw(image).line([(x, 40), (x + random.integers(-4, 5), 150)], fill="black", width=5)
+    with pytest.raises(UserError, match="shows no number of up to 30 digits: 43"):
+        picture.digits(image)
