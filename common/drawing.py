@@ -66,7 +66,7 @@ class Cards:
             path = self._path
         else:
             path = self._free_path(name)
-            self._pending.append(self._pool.submit(lambda: card(answer).save(path, compress_level=1)))  # 9: 100 ms
+            self._pending.append(self._pool.submit(lambda: card(answer).save(path, compress_level=1)))  # for speed
         self._finish(WAITING)
         return path
 
