@@ -88,7 +88,7 @@ def train(network, recipe, data, steps, seed):
     mean, std = backward.mean_and_std(data.train.images)
     record = {
         "network": DEFAULT, "dataset_title": data.title, "class_names": data.class_names, "image_mean": mean.tolist(),
-        "image_std": std.tolist(), "seed": seed, "steps": steps,
+        "image_std": std.tolist(), "seed": seed, "precision": "float32", "steps": steps,
     }  # fmt: skip
     recipe = dataclasses.replace(recipe, save_steps=steps)
     backward.forward = network

@@ -21,7 +21,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
-from benchmarks import results_page, trainer
+from benchmarks import operations, results_page, trainer
 from common import checkpoints, command_line, datasets, runs, testing
 
 import tensorflow.compat.v1 as tf
@@ -71,18 +71,13 @@ ROWS = (
 )
 
 
-def multiply_adds(task, network):
+def size(task, network):
     """(parameters, multiply-adds of one image): those of the convolutions and matrix products."""
     forward = importlib.import_module(f"{task}.forward")
     with tf.Graph().as_default() as graph:
-        size = forward.IMAGE_SIZE
-        forward.forward(tf.zeros([1, size, size, forward.NUM_CHANNELS]), False, None, network)
-        count = 0
-        for op in graph.get_operations():
-            if op.type in ("Conv2D", "MatMul"):
-                kernel = op.inputs[1].shape.as_list()
-                count += op.outputs[0].shape.num_elements() // kernel[-1] * op.inputs[1].shape.num_elements()
-        return sum(v.shape.num_elements() for v in tf.trainable_variables()), count
+        side = forward.IMAGE_SIZE
+        forward.forward(tf.zeros([1, side, side, forward.NUM_CHANNELS]), False, None, network)
+        return sum(v.shape.num_elements() for v in tf.trainable_variables()), operations.multiply_adds(graph)
 
 
 def train(row, limit, data_dir, folder):
@@ -117,7 +112,7 @@ def measure(row, limit, data, data_dir):
         log_dir = runs.folder(folder / "logs", row.task, row.network, row.task) / "train"
         start = trainer.first_step(log_dir)
         curve = [(time - start, accuracy) for _, accuracy, time in trainer.scalars(log_dir, "accuracy/validation")]
-    parameters, products = multiply_adds(row.task, row.network)
+    parameters, products = size(row.task, row.network)
     seconds = curve[-1][0]
     return {
         "parameters": parameters,

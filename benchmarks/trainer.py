@@ -13,10 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 CPU = device.resolve("cpu")
 
 
-def command(task, network, data_dir, folder, settings=(), seed=1):
+def command(task, network, data_dir, folder, settings=(), seed=1, precision="float32"):
     """The command line of TASK/backward.py for a run on the CPU in `folder`. settings: for --set."""
     words = [sys.executable, ROOT / task / "backward.py", "--network", network, "--dataset", task, "--device", "cpu"]
-    words += ["--seed", str(seed), "--data-dir", data_dir]
+    words += ["--seed", str(seed), "--precision", precision, "--data-dir", data_dir]
     words += ["--checkpoint-dir", folder / "checkpoints", "--log-dir", folder / "logs"]
     return words + (["--set", *settings] if settings else [])
 

@@ -68,7 +68,7 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
         learning_rate = optimization.learning_rate(recipe, step, record["steps"], epoch)
 
         # Train step, after the updates of the batch-norm statistics.
-        optimizer = optimization.OPTIMIZERS[recipe.optimizer](learning_rate, recipe.momentum)
+        optimizer = optimization.optimizer(recipe, learning_rate, record["precision"])
         gradients = scale_biases(optimizer.compute_gradients(loss), recipe.bias_scale)
         with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
             train_step = optimizer.apply_gradients(gradients, global_step)

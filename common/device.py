@@ -1,8 +1,14 @@
-"""Where a graph runs: the name that a user gives, and the session that goes with it."""
+"""Where a graph runs: the name that a user gives, the session that goes with it, and its precision."""
 
 from common.command_line import UserError
 
 import tensorflow.compat.v1 as tf
+
+PRECISIONS = {  # name: the kind of device, and Grappler's option that lets convolutions and products compute in it
+    "float32": ("", None),
+    "bfloat16": ("CPU", "auto_mixed_precision_onednn_bfloat16"),
+    "float16": ("GPU", "auto_mixed_precision"),
+}
 
 
 def resolve(name):
@@ -20,10 +26,22 @@ def resolve(name):
     return device
 
 
-def session_config(device):
-    """ConfigProto for a graph on `device`: GPU memory grows on demand, so that trainer and tester share one card."""
+def session_config(device, precision="float32"):
+    """ConfigProto for a graph on `device`: GPU memory grows on demand, so that trainer and tester share one card.
+
+    precision: of PRECISIONS. The variables stay float32, and so does what would lose by less, such as sums.
+    """
     config = tf.ConfigProto(allow_soft_placement=True)  # an operation without a GPU kernel runs on the CPU
     config.gpu_options.allow_growth = True
     if "CPU" in device:
         config.device_count["GPU"] = 0
+    if option := PRECISIONS[precision][1]:
+        setattr(config.graph_options.rewrite_options, option, 1)  # RewriterConfig.ON
     return config
+
+
+def check_precision(precision, device):
+    """Raises UserError if a device does not compute in that precision."""
+    kind, _ = PRECISIONS[precision]
+    if kind not in device:
+        raise UserError(f"--precision {precision} needs a {kind}, and this would run on {device}")

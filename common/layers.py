@@ -8,6 +8,10 @@ import zlib
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+# Padding of a convolution of 3×3 before max_pool(…, "VALID"), where the map's size is odd: "SAME", but without the last
+# row and column, which would be dropped.
+BEFORE_POOLING = [[0, 0], [1, 0], [1, 0], [0, 0]]
+
 
 def l2(factor):
     """A regularizer: factor · ½Σw²."""
@@ -51,29 +55,35 @@ def biases(size, value=0.0):
 def conv2d(
     x, channels, kernel_size, regularizer, name, use_bias=True, stride=1, padding="SAME", initializer=None, bias=0.0
 ):
-    """Convolution. initializer: of the weights. bias: first value of the biases."""
+    """Convolution. padding: as of tf.nn.conv2d. initializer: of the weights. bias: first value of the biases."""
     with tf.variable_scope(name):
         w = weights([kernel_size, kernel_size, x.shape.as_list()[-1], channels], regularizer, initializer)
-        fast = kernel_size % 2 and stride == 1 and padding == "SAME"
-        with tf.get_default_graph().gradient_override_map({"Conv2D": "Conv2DOddKernel"} if fast else {}):
+        fast = stride == 1 and (padding == BEFORE_POOLING or padding == "SAME" and kernel_size % 2)
+        with tf.get_default_graph().gradient_override_map({"Conv2D": "Conv2DOfStride1"} if fast else {}):
             y = tf.nn.conv2d(x, w, strides=stride, padding=padding)
         return tf.nn.bias_add(y, biases(channels, bias)) if use_bias else y
 
 
-@tf.RegisterGradient("Conv2DOddKernel")
+@tf.RegisterGradient("Conv2DOfStride1")
 def _conv2d_gradient(op, dy):
     """On a CPU the gradient for the input by a forward convolution: the kernel turned by 180°, its channels swapped.
 
-    Exact for stride 1, SAME padding and kernels of odd size, and faster there than Conv2DBackpropInput. On a GPU the
-    stock operation stays.
+    Exact. Without oneDNN it is faster than Conv2DBackpropInput, with it as fast; but where one side is padded and the
+    other is not, neither this nor Conv2DBackpropFilter uses oneDNN, hence tf.pad. On a GPU the stock operations stay.
     """
     x, w = op.inputs
-    stride_and_padding = dict(strides=[1, 1, 1, 1], padding="SAME")
+    size, padding, sides = w.shape.as_list()[0], op.get_attr("padding"), op.get_attr("explicit_paddings")
+    given = dict(strides=[1, 1, 1, 1], padding=padding, explicit_paddings=sides)
     if "GPU" in op.device:
-        dx = tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=w, out_backprop=dy, **stride_and_padding)
+        dx = tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=w, out_backprop=dy, **given)
     else:
-        dx = tf.nn.conv2d(dy, tf.transpose(tf.reverse(w, axis=[0, 1]), [0, 1, 3, 2]), **stride_and_padding)
-    dw = tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=tf.shape(w), out_backprop=dy, **stride_and_padding)
+        before, after = sides[2:4] if sides else (size // 2, size // 2)
+        across = [size - 1 - before, size - 1 - after]
+        turned = tf.transpose(tf.reverse(w, axis=[0, 1]), [0, 1, 3, 2])
+        dx = tf.nn.conv2d(dy, turned, strides=1, padding=[[0, 0], across, across, [0, 0]])
+        if sides:
+            x, given = tf.pad(x, np.reshape(sides, [4, 2])), dict(strides=[1, 1, 1, 1], padding="VALID")
+    dw = tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=tf.shape(w), out_backprop=dy, **given)
     return dx, dw
 
 
@@ -93,11 +103,36 @@ def relu(x):
 
 
 def gelu(x):
-    """x · Φ(x), Φ the normal distribution's (Hendrycks and Gimpel, 2016), and its output in "activations"."""
+    """x · Φ(x), Φ the normal distribution's (Hendrycks and Gimpel, 2016), and its output in "activations".
+
+    On a CPU and for one batch size, as in training, XLA makes one operation of it, and one of its gradient: the dozen
+    that it is else, each of which reads and writes all of x, take more than twice as long. XLA compiles for each shape.
+    """
     with _scope_of(x):
-        y = tf.multiply(0.5 * x, 1 + tf.erf(x / np.sqrt(2)), name="gelu")
+        fused = x.shape.is_fully_defined() and "GPU" not in x.device
+        y = tf.identity(_fused_gelu(x) if fused else x * _normal_distribution(x), name="gelu")
     tf.add_to_collection(tf.GraphKeys.ACTIVATIONS, y)
     return y
+
+
+def _normal_distribution(x):
+    return 0.5 + 0.5 * tf.erf(x / np.sqrt(2))
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _compiled_gelu(x):
+    return x * _normal_distribution(x)
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _compiled_gelu_gradient(x, dy):
+    return dy * (_normal_distribution(x) + x * tf.exp(-0.5 * x * x) / np.sqrt(2 * np.pi))
+
+
+@tf.custom_gradient
+def _fused_gelu(x):
+    y = _compiled_gelu(tf.stop_gradient(x))  # or its own gradient would be looked for as well
+    return y, lambda dy: _compiled_gelu_gradient(x, dy)
 
 
 def _scope_of(x):

@@ -22,6 +22,17 @@ OPTIMIZERS = {
 }
 
 
+LOSS_SCALE = 1024.0  # of float16, in which small gradients would vanish
+
+
+def optimizer(recipe, learning_rate, precision="float32"):
+    """The recipe's optimiser. With float16 it scales the loss up and the gradients down again."""
+    chosen = OPTIMIZERS[recipe.optimizer](learning_rate, recipe.momentum)
+    if precision != "float16":
+        return chosen
+    return tf.mixed_precision.MixedPrecisionLossScaleOptimizer(chosen, tf.mixed_precision.FixedLossScale(LOSS_SCALE))
+
+
 def _cross_entropy(targets, logits):
     return tf.nn.softmax_cross_entropy_with_logits_v2(labels=targets, logits=logits)
 

@@ -44,7 +44,7 @@ def arguments(description, recipes, family):
     """What the command line of a trainer asks for; `device` and `recipe` are resolved.
 
     recipes: by the name of the network, the default first. family: of data sets. Raises UserError for a device that is
-    not there, and for an entry of the recipe that is invalid or changes nothing.
+    not there or does not compute in the precision, and for an entry of the recipe that is invalid or changes nothing.
     """
     parser = command_line.parser(description, list(recipes), list(family))
     command_line.add_data_dir(parser)
@@ -52,6 +52,10 @@ def arguments(description, recipes, family):
     number = command_line.positive(int)
     parser.add_argument("--steps", metavar="N", type=number, help="train up to this step, not by the recipe's epochs")
     parser.add_argument("--seed", metavar="N", type=number, default=1, help="of weights, batches and augmentation (1)")
+    parser.add_argument(
+        "--precision", choices=device.PRECISIONS, default="float32",
+        help="of convolutions and matrix products: float32, the default; bfloat16 on a CPU, float16 on a GPU",
+    )
     parser.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate, instead of the recipe's")
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change entries of the recipe"
@@ -64,4 +68,5 @@ def arguments(description, recipes, family):
         if key in NEEDS and not NEEDS[key][1](args.recipe):
             raise UserError(f"--set {setting} changes nothing: it needs {NEEDS[key][0]}")
     args.device = device.resolve(args.device)
+    device.check_precision(args.precision, args.device)
     return args

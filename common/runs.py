@@ -79,7 +79,7 @@ def start(directory, record, may_grow=True):
     that differs in more than that, in what saves and what it runs on: training on from them would continue neither the
     one nor the other.
     """
-    may_change = ("versions", "temperature", "recipe.save_steps", "recipe.evaluate")
+    may_change = ("versions", "precision", "temperature", "recipe.save_steps", "recipe.evaluate")
     may_change += ("steps", "recipe.epochs") if may_grow else ()
     if any(directory.glob("model.ckpt-*.index")):
         there, here = _flat(read(directory)), _flat(record)

@@ -86,7 +86,7 @@ def loop(train_op, watched, evaluators, feed, record, recipe, checkpoint_dir, lo
             scaffold=tf.train.Scaffold(
                 saver=saver, local_init_op=tf.local_variables_initializer(), local_init_feed_dict=feed
             ),
-            config=device.session_config(device_name),
+            config=device.session_config(device_name, record["precision"]),
             # Save, Summaries and Report do these: the stock hooks put TensorBoard's files into checkpoint_dir, and
             # write a START event each, of which the second one drops the first scalars.
             save_checkpoint_steps=0,
@@ -120,6 +120,7 @@ def run(task, args, data, image_format, backward):
         **image_format,
         "recipe": dataclasses.asdict(recipe),
         "seed": args.seed,
+        "precision": args.precision,
         "steps": last_step,
         "versions": {"tensorflow": tf.__version__, "numpy": np.__version__},
     }

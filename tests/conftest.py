@@ -36,7 +36,7 @@ def tiny_data_set(draw, title, class_names):
     return datasets.DataSet("generated", title, class_names, "tiny", *splits)
 
 
-def record(network, data, recipe, steps, seed=1):
+def record(network, data, recipe, steps, seed=1, precision="float32"):
     """What run.json holds of a run."""
     channels = data.train.images.shape[-1]
     mean, std = (0.0, 255.0) if channels == 1 else ([120.0] * channels, [60.0] * channels)
@@ -44,7 +44,7 @@ def record(network, data, recipe, steps, seed=1):
         "network": network, "dataset": data.name, "dataset_title": data.title, "dataset_sha256": data.digest,
         "class_names": data.class_names, "image_size": data.train.images.shape[1],
         "image_mean": mean, "image_std": std, "recipe": dataclasses.asdict(recipe),
-        "seed": seed, "steps": steps,
+        "seed": seed, "precision": precision, "steps": steps,
     }  # fmt: skip
 
 
@@ -54,10 +54,11 @@ def variables(path):
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
-def train(task, folder, data, recipe, steps, network, seed=1):
+def train(task, folder, data, recipe, steps, network, seed=1, precision="float32"):
     """Trains by a task's backward() to a global step, in a new graph; the last checkpoint's variables by name."""
     with tf.Graph().as_default():
-        task.backward(record(network, data, recipe, steps, seed), recipe, data, folder, folder / "logs", CPU)
+        described = record(network, data, recipe, steps, seed, precision)
+        task.backward(described, recipe, data, folder, folder / "logs", CPU)
     return variables(checkpoints.latest(folder))
 
 

@@ -14,9 +14,10 @@ RECORD = {"network": "n", "dataset": "mnist", "dataset_title": "MNIST", "dataset
           "steps": 10}  # fmt: skip
 
 
-def train(folder, data, steps, network="fully_connected", seed=1, **changes):
+def train(folder, data, steps, network="fully_connected", seed=1, precision="float32", **changes):
     """Trains an MNIST network on tiny data to a global step; the last checkpoint's variables by name."""
-    return conftest.train(backward, folder, data, dataclasses.replace(TINY[network], **changes), steps, network, seed)
+    recipe = dataclasses.replace(TINY[network], **changes)
+    return conftest.train(backward, folder, data, recipe, steps, network, seed, precision)
 
 
 def scalars(log_dir, tag):

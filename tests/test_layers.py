@@ -1,7 +1,10 @@
 """Layers against the stock operations and NumPy."""
 
+import math
 
+from cifar10 import forward as cifar10
 from common import layers
+from mnist import forward as mnist
 
 import numpy as np
 import pytest
@@ -14,26 +17,53 @@ def run(*fetches):
         return session.run(fetches)
 
 
-@pytest.mark.parametrize(
-    ("size", "cin", "cout", "kernel", "stride", "padding"),
-    [
-        *((*shape, 1, "SAME") for shape in [
-            (28, 1, 16, 3), (28, 16, 16, 3), (14, 16, 32, 3), (14, 32, 32, 3), (7, 32, 64, 3), (7, 64, 64, 3),
-            (28, 1, 32, 5), (14, 32, 64, 5),
-            (14, 8, 8, 2),  # an even size, as the next ones, keeps the stock gradient
-        ]),
-        (16, 8, 8, 5, 2, "SAME"), (16, 3, 8, 7, 1, "VALID"), (16, 3, 8, 7, 2, "VALID"),
-    ],
-)  # fmt: skip
-def test_convolution_gradient_is_the_stock_one(size, cin, cout, kernel, stride, padding):
+def check_convolution_gradients(size, channels_in, channels, kernel, stride, padding):
+    """Those of layers.conv2d against those of tf.nn.conv2d, on random images."""
     random = np.random.default_rng(0)
-    x = tf.constant(random.normal(size=[4, size, size, cin]), tf.float32)
-    y = layers.conv2d(x, cout, kernel, None, "conv", use_bias=False, stride=stride, padding=padding)
-    dy = tf.constant(random.normal(size=y.shape.as_list()), tf.float32)
-    w = tf.trainable_variables()[0]
-    stock = tf.gradients(tf.nn.conv2d(x, w, strides=stride, padding=padding), [x, w], dy)
-    for ours, theirs in zip(*run(tf.gradients(y, [x, w], dy), stock), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
+    with tf.Graph().as_default():
+        x = tf.constant(random.normal(size=[4, size, size, channels_in]), tf.float32)
+        y = layers.conv2d(x, channels, kernel, None, "conv", use_bias=False, stride=stride, padding=padding)
+        dy = tf.constant(random.normal(size=y.shape.as_list()), tf.float32)
+        w = tf.trainable_variables()[0]
+        stock = tf.gradients(tf.nn.conv2d(x, w, strides=stride, padding=padding), [x, w], dy)
+        for ours, theirs in zip(*run(tf.gradients(y, [x, w], dy), stock), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [(3, 1, "SAME"), (3, 1, layers.BEFORE_POOLING), (2, 1, "SAME"), (5, 2, "SAME"), (7, 1, "VALID"), (7, 2, "VALID")]
+)
+def test_convolution_gradient_is_the_stock_one(kernel, stride, padding):
+    check_convolution_gradients(15, 3, 8, kernel, stride, padding)
+
+
+def test_convolution_gradient_is_the_stock_one_for_each_shape_of_the_networks():
+    shapes = set()
+    for task, network in [(mnist, name) for name in mnist.NETWORKS] + [(cifar10, name) for name in cifar10.NETWORKS]:
+        with tf.Graph().as_default() as graph:
+            images = tf.zeros([1, task.IMAGE_SIZE, task.IMAGE_SIZE, task.NUM_CHANNELS])
+            task.forward(images, True, None, network)
+            for op in graph.get_operations():
+                if op.type == "Conv2D":
+                    (_, size, _, _), (kernel, _, channels_in, channels) = (i.shape.as_list() for i in op.inputs)
+                    stride, padding = op.get_attr("strides")[1], op.get_attr("padding").decode()
+                    if padding == "EXPLICIT":
+                        assert op.get_attr("explicit_paddings") == sum(layers.BEFORE_POOLING, [])
+                    shapes.add((size, channels_in, channels, kernel, stride, padding))
+    assert {(28, 1, 16, 3, 1, "SAME"), (7, 128, 256, 3, 1, "EXPLICIT")} < shapes
+    for *shape, padding in shapes:
+        check_convolution_gradients(*shape, layers.BEFORE_POOLING if padding == "EXPLICIT" else padding)
+
+
+@pytest.mark.parametrize("size", [31, 15, 7])
+def test_what_pooling_drops_is_not_computed(size, graph):
+    x = tf.constant(np.random.default_rng(0).normal(size=[2, size, size, 3]), tf.float32)
+    y = layers.conv2d(x, 4, 3, None, "conv", use_bias=False, padding=layers.BEFORE_POOLING)
+    assert y.shape.as_list() == [2, size - 1, size - 1, 4]
+    whole = tf.nn.conv2d(x, tf.trainable_variables()[0], strides=1, padding="SAME")
+    pooled, expected = run(layers.max_pool(y, "VALID"), layers.max_pool(whole, "VALID"))
+    np.testing.assert_allclose(pooled, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_convolution_gradient_on_gpu_is_the_stock_operation(graph):
@@ -52,6 +82,20 @@ def test_dirac_starts_with_the_input_itself(cin, cout):
     kept = min(cin, cout)
     np.testing.assert_allclose(found[..., :kept], given[..., :kept], atol=1e-6)
     assert np.abs(found[..., kept:]).sum() > 0 or cout <= cin
+
+
+@pytest.mark.parametrize("batch", [3, None])  # compiled, or not
+def test_gelu_and_its_gradient(batch, graph):
+    random = np.random.default_rng(0)
+    values, dy = random.normal(0, 2, [2, 3, 5, 5, 2]).astype(np.float32)
+    x = tf.placeholder_with_default(values, [batch, 5, 5, 2])
+    y = layers.gelu(x)
+    assert ("PartitionedCall" in {op.type for op in graph.get_operations()}) == (batch is not None)
+    found, gradient = run(y, tf.gradients(y, x, dy)[0])
+    distribution = np.vectorize(lambda v: 0.5 + 0.5 * math.erf(v / math.sqrt(2)))(values)
+    density = np.exp(-(values**2) / 2) / np.sqrt(2 * np.pi)
+    np.testing.assert_allclose(found, values * distribution, atol=1e-6)
+    np.testing.assert_allclose(gradient, dy * (distribution + values * density), atol=1e-5)
 
 
 def test_batch_norm_statistics_move_in_training_only():

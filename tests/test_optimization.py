@@ -3,6 +3,7 @@
 import dataclasses
 
 from common import layers, optimization
+from mnist.networks import convnet
 from mnist.networks.recipe import Recipe
 
 import numpy as np
@@ -86,6 +87,20 @@ def test_optimizers(name, second):
             session.run(step)
             values.append(session.run(x))
     assert values[0] - values[1] == pytest.approx(second, rel=1e-4)
+
+
+def test_float16_scales_loss_and_gradients_without_another_result():
+    x = tf.get_variable("x", initializer=1.0)
+    for precision in "float32", "float16":
+        optimizer = optimization.optimizer(convnet.RECIPE, 0.1, precision)
+        [(gradient, _)] = optimizer.compute_gradients(2 * x)
+        step = optimizer.apply_gradients([(gradient, x)])
+        with tf.Session() as session:
+            session.run(tf.global_variables_initializer())
+            assert session.run(gradient) == 2
+            session.run(step)
+            assert session.run(x) == pytest.approx(1 - 0.1 * (0.9 * 2 + 2))
+    assert [v.shape for v in tf.global_variables() if "loss_scale" in v.name] == []  # nothing new in checkpoints
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,11 @@ def test_no_checkpoint_says_which_command_makes_one(call, tmp_path, main, flags)
     assert f"python mnist/backward.py --network lenet5 --checkpoint-dir {tmp_path / 'checkpoints'}" in err
 
 
+def test_precision_of_another_device_is_an_error(call, tmp_path):
+    status, _, err = call(backward.main, *folders(tmp_path), "--device", "cpu", "--precision", "float16")
+    assert status == 1 and err == "error: --precision float16 needs a GPU, and this would run on /device:CPU:0\n"
+
+
 def test_named_data_set_that_is_not_there_is_an_error(call, tmp_path, monkeypatch):
     nowhere = mnist_files.SOURCES["mnist"]._replace(mirrors=("http://127.0.0.1:9/",))
     monkeypatch.setitem(mnist_files.SOURCES, "mnist", nowhere)

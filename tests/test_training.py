@@ -159,6 +159,13 @@ def test_averaged_losses_follow_the_raw_ones(tiny, tmp_path, monkeypatch):
             assert averaged[step] == pytest.approx(biased / (1 - 0.9**step), rel=1e-5)
 
 
+def test_bfloat16_trains_nearly_the_same_float32_variables(tiny, tmp_path):
+    exact, rough = (train(tmp_path / p, tiny, 4, "lenet5", precision=p) for p in ("float32", "bfloat16"))
+    for name, values in exact.items():
+        assert rough[name].dtype == values.dtype
+        np.testing.assert_allclose(rough[name], values, atol=0.02, err_msg=name)
+
+
 def test_without_a_regularizer_nothing_is_penalised(tiny, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

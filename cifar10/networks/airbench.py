@@ -20,7 +20,7 @@ def network(x, train, regularizer, widths=(64, 256, 256), whitening=None):
     x = whiten(x, whitening)
     for block, channels in enumerate(widths, start=1):
         with tf.variable_scope(f"block{block}"):
-            x = layers.max_pool(conv2d(x, channels, regularizer, "conv1"), "VALID")
+            x = layers.max_pool(conv2d(x, channels, regularizer, "conv1", layers.BEFORE_POOLING), "VALID")
             x = layers.gelu(layers.batch_norm(x, train, "norm1"))
             x = conv2d(x, channels, regularizer, "conv2")
             x = layers.gelu(layers.batch_norm(x, train, "norm2"))
@@ -28,8 +28,8 @@ def network(x, train, regularizer, widths=(64, 256, 256), whitening=None):
     return layers.dense(x, 10, regularizer, "logits") / 8  # or the first steps only shrink the logits
 
 
-def conv2d(x, channels, regularizer, name):
-    return layers.conv2d(x, channels, 3, regularizer, name, use_bias=False, initializer=layers.dirac)
+def conv2d(x, channels, regularizer, name, padding="SAME"):
+    return layers.conv2d(x, channels, 3, regularizer, name, False, padding=padding, initializer=layers.dirac)
 
 
 def whiten(x, kernels):

@@ -1,0 +1,149 @@
+"""This project's step, with the data on the device; and the notes' way: placeholders, feed_dict, stock gradients."""
+
+import importlib
+import time
+from contextlib import contextmanager, nullcontext
+from unittest import mock
+
+from benchmarks import operations, trainer
+from common import datasets, layers
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from .problem import MOMENTUM, NETWORKS, Problem
+
+IMAGES = 10_000  # to train on
+
+
+def network(task, name, x):
+    """The logits of the project's own network in training, but without dropout."""
+    forward = importlib.import_module(f"{task}.forward").forward
+    with mock.patch.object(layers, "dropout", lambda x, *args: x):
+        return forward(x, True, None, name)
+
+
+def training(task, name, x, y, learning_rate):
+    """The loss of a batch, and the operation that takes the step."""
+    loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=network(task, name, x)))
+    optimizer = tf.train.MomentumOptimizer(learning_rate, MOMENTUM)
+    gradients = optimizer.compute_gradients(loss)
+    with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+        return loss, optimizer.apply_gradients(gradients, tf.train.get_or_create_global_step())
+
+
+def problem_of(task, name, data_dir):
+    """The Problem of a network, and the multiply-adds of one of its steps."""
+    own, batch_size, steps, learning_rate = NETWORKS[task, name]
+    train = datasets.FAMILIES[task][task](data_dir).train
+    images = (train.images[:IMAGES].astype(np.float32) - 128) / 64
+    labels = train.labels[:IMAGES].astype(np.int32)
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        tf.set_random_seed(1)
+        training(task, name, tf.constant(images[:batch_size]), tf.constant(labels[:batch_size]), learning_rate)
+        session.run(tf.global_variables_initializer())
+        weights = session.run({v.op.name: v for v in tf.trainable_variables() + tf.moving_average_variables()})
+        weights |= session.run({v.op.name: v for v in tf.global_variables() if v.op.name == "whiten/weights"})
+        multiply_adds = operations.multiply_adds(graph)
+    return Problem(own, weights, images, labels, task, name, batch_size, steps, learning_rate), multiply_adds
+
+
+@contextmanager
+def stock_convolutions():
+    """TensorFlow's own gradients, and no convolution without the row and column that pooling drops."""
+    own_gradients = mock.patch.object(tf.Graph, "gradient_override_map", lambda *args: nullcontext())
+    with own_gradients, mock.patch.object(layers, "BEFORE_POOLING", "SAME"):
+        yield
+
+
+def build(mode, problem, threads):
+    """A session with the graph and the problem's weights, the loss and the step of it, and the placeholders.
+
+    mode: notes, with placeholders and stock convolutions; any other, with the data in variables.
+    """
+    data, batch = {}, []
+    with tf.Graph().as_default():
+        if mode == "notes":
+            batch = [tf.placeholder(tf.float32, [None, *problem.images.shape[1:]]), tf.placeholder(tf.int32, [None])]
+            x, y = batch
+        else:
+            data = {tf.placeholder(a.dtype, a.shape): a for a in (problem.images, problem.labels)}
+            start = tf.train.get_or_create_global_step() * problem.batch_size
+            start %= len(problem.labels) - problem.batch_size + 1
+            x, y = (_rows(tf.Variable(value, trainable=False), start, problem.batch_size) for value in data)
+        with stock_convolutions() if mode == "notes" else nullcontext():
+            fetches = training(problem.task, problem.name, x, y, problem.learning_rate)
+        session = tf.Session(config=session_config(threads))
+        session.run(tf.global_variables_initializer(), data)
+        _load(session, problem)
+        tf.get_default_graph().finalize()
+    return session, fetches, batch
+
+
+def feed(batch, problem, step):
+    """The feed_dict of a step for the placeholders that build() gave: empty where there are none."""
+    rows = problem.batch(step)
+    return dict(zip(batch, (problem.images[rows], problem.labels[rows]), strict=False))
+
+
+def prepare(mode, problem, threads):
+    """mode: session, its operations in threads of their own; caller, in the thread that asks; or notes."""
+    session, fetches, batch = build(mode, problem, threads)
+    call = session.make_callable(fetches, accept_options=True)
+    options = tf.RunOptions(inter_op_thread_pool=-1) if mode == "caller" else None
+    done = 0
+
+    def steps(count):
+        nonlocal done
+        done += count
+        if mode == "notes":
+            fed = (feed(batch, problem, step) for step in range(done - count, done))
+            return [float(session.run(fetches, feed_dict)[0]) for feed_dict in fed]
+        return [float(call(options=options)[0]) for _ in range(count)]
+
+    return steps
+
+
+def prepare_evaluation(mode, problem, threads):
+    """A function (batch_size, count) that gives the logits of the first `count` images. mode: as in prepare()."""
+    with tf.Graph().as_default():
+        x = tf.placeholder(tf.float32, [None, *problem.images.shape[1:]])
+        logits = importlib.import_module(f"{problem.task}.forward").forward(x, False, None, problem.name)
+        session = tf.Session(config=session_config(threads))
+        _load(session, problem)
+    call = session.make_callable(logits, feed_list=[x], accept_options=True)
+    options = tf.RunOptions(inter_op_thread_pool=-1) if mode == "caller" else None
+
+    def evaluate(batch_size, count):
+        starts = range(0, count, batch_size)
+        return np.concatenate([call(problem.images[i : i + batch_size], options=options) for i in starts])
+
+    return evaluate
+
+
+def _load(session, problem):
+    for variable in tf.global_variables():
+        if variable.op.name in problem.weights:
+            variable.load(problem.weights[variable.op.name], session)
+
+
+def _rows(values, start, count):
+    """Rows of a variable, without a copy where they lie on a boundary of 64 bytes."""
+    return tf.slice(values, tf.stack([start, *[0] * (len(values.shape) - 1)]), [count, *values.shape[1:]])
+
+
+def session_config(threads):
+    return tf.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads)
+
+
+def machine(threads, size=3000, runs=5):
+    """A line about the machine, and its floating-point operations a second: the best of some large matrix products."""
+    with tf.Graph().as_default(), tf.Session(config=session_config(threads)) as session:
+        a = tf.Variable(np.ones([size, size], np.float32))
+        product = tf.matmul(a, a).op
+        session.run(tf.global_variables_initializer())
+        times = []
+        for _ in range(runs):
+            started = time.perf_counter()
+            session.run(product)
+            times.append(time.perf_counter() - started)
+    return trainer.machine(), 2 * size**3 / min(times)

@@ -1,0 +1,94 @@
+"""Measures how the cost of training and evaluation grows with batch size, network width and number of images.
+
+    python benchmarks/scaling.py
+
+Each row is fitted by cost = a · size ^ exponent, by least squares of the logarithms. airbench, on the CPU, float32.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)
+
+from benchmarks import trainer
+from benchmarks.peer_steps import graph_mode
+from cifar10.networks import airbench
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+BATCH_SIZES = (16, 32, 64, 128, 256, 512)
+WIDTHS = (8, 16, 32, 64)  # of the first block; the others are four times as wide
+COUNTS = (500, 1000, 2000, 4000, 8000)  # images
+WIDTH, BATCH_SIZE, EVALUATED = 32, 256, 1000  # where the other varies; images at once in evaluation
+
+
+def seconds(run, repeats):
+    """The median of some runs, after two."""
+    times = []
+    for _ in range(2 + repeats):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[2:])
+
+
+def step_seconds(width, batch_size, repeats):
+    """Of a training step."""
+    network = airbench.network
+
+    def of_width(x, train, regularizer, whitening=None):
+        return network(x, train, regularizer, (width, 4 * width, 4 * width), whitening)
+
+    config = graph_mode.session_config(os.cpu_count())
+    with tf.Graph().as_default(), tf.Session(config=config) as session:
+        x = tf.Variable(np.random.default_rng(1).normal(size=[batch_size, 32, 32, 3]).astype(np.float32))
+        y = tf.Variable(np.arange(batch_size) % 10)
+        with mock.patch.object(airbench, "network", of_width):
+            _, step = graph_mode.training("cifar10", "airbench", x.read_value(), y, 0.01)
+        session.run(tf.global_variables_initializer())
+        return seconds(session.make_callable(step), repeats)
+
+
+def evaluation_seconds(counts, repeats):
+    """Of an evaluation of so many images, for each count."""
+    images = np.random.default_rng(1).normal(size=[max(counts), 32, 32, 3]).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session(config=graph_mode.session_config(os.cpu_count())) as session:
+        x = tf.placeholder(tf.float32, [None, 32, 32, 3])
+        logits = airbench.network(x, False, None, (WIDTH, 4 * WIDTH, 4 * WIDTH))
+        session.run(tf.global_variables_initializer())
+        call = session.make_callable(logits, feed_list=[x])
+
+        def evaluate(count):
+            return lambda: [call(images[i : i + EVALUATED]) for i in range(0, count, EVALUATED)]
+
+        return [seconds(evaluate(count), repeats) for count in counts]
+
+
+def show(what, sizes, times):
+    exponent = np.polyfit(np.log(sizes), np.log(times), 1)[0]
+    print(f"\n{what}: exponent {exponent:.2f}")
+    for size, value in zip(sizes, times, strict=True):
+        print(f"  {size:6,}  {1000 * value:8.1f} ms", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=9, help="of each, of which the median is shown (%(default)s)")
+    repeats = parser.parse_args().repeats
+    print(trainer.machine())
+    times = [step_seconds(WIDTH, size, repeats) for size in BATCH_SIZES]
+    show(f"a step by its batch size, width {WIDTH}", BATCH_SIZES, times)
+    times = [step_seconds(width, BATCH_SIZE, repeats) for width in WIDTHS]
+    show(f"a step by the width, batch of {BATCH_SIZE}", WIDTHS, times)
+    show(f"an evaluation by the number of images, width {WIDTH}", COUNTS, evaluation_seconds(COUNTS, repeats))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Measures the seconds of training to a test accuracy: this kit's defaults, and the notes' recipes of the same aim.
+
+    python benchmarks/time_to_accuracy.py mnist                        # 99.2 % and 99.5 %, three seeds
+    python benchmarks/time_to_accuracy.py cifar10                      # 82.6 % and 87 %, in 30 hours
+
+Each run is TASK/backward.py in a temporary folder, with its own recipe, but a checkpoint and with it a validation more
+often: that costs time, which is counted. The checkpoints are linked away as they come and tested afterwards, so that
+testing takes no time from training. Seconds count from the end of the first step. A run of the notes is stopped after
+10 times (--times) what the run before it, ours with the same seed, took to the higher accuracy.
+"""
+
+import argparse
+import importlib
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)
+
+from benchmarks import trainer
+from common import checkpoints, command_line, datasets, runs, testing
+
+TARGETS = {"mnist": (0.992, 0.995), "cifar10": (0.826, 0.87)}
+NETWORKS = {  # ours; the notes' of which they say as much as the lower target, or the most
+    "mnist": ("convnet", "deep"),
+    "cifar10": ("airbench_slim", "bn_convnet", "tutorial"),
+}
+SAVE_STEPS = {"convnet": 50, "deep": 300, "bn_convnet": 100}  # others by their recipe
+
+
+def train(task, network, seed, data_dir, folder, limit):
+    """A run in `folder`, stopped after `limit` seconds; all its checkpoints are in folder/kept."""
+    settings = [f"save_steps={SAVE_STEPS[network]}"] if network in SAVE_STEPS else []
+    command = trainer.command(task, network, data_dir, folder, settings, seed)
+    kept = folder / "kept"
+    kept.mkdir()
+    started = time.time()
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+        stopped = 0
+        while process.poll() is None:
+            time.sleep(0.2)
+            if time.time() - started > limit and not stopped:
+                process.send_signal(signal.SIGTERM)
+                stopped = 128 + signal.SIGTERM
+            for index in (folder / "checkpoints" / task / network).glob("*.index"):
+                if not (kept / index.name).exists():
+                    data = index.with_suffix(".data-00000-of-00001")
+                    os.link(data, kept / data.name)
+                    os.link(index, kept / index.name)
+        if process.returncode not in (0, stopped):
+            errors.seek(0)
+            sys.exit(f"{errors.read()}error: {' '.join(map(str, command))} failed")
+
+
+def curve(task, network, seed, data, data_dir, limit=float("inf")):
+    """[(seconds of training, test accuracy)] of a run's checkpoints."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        train(task, network, seed, data_dir, folder, limit)
+        begun = trainer.first_step(folder / "logs" / task / network / "train")
+        paths = sorted((p.with_suffix("") for p in (folder / "kept").glob("*.index")), key=checkpoints.step)
+        seconds = [Path(f"{p}.index").stat().st_mtime - begun for p in paths]
+        record = runs.read(folder / "checkpoints" / task / network)
+        forward = importlib.import_module(f"{task}.forward").forward
+        results = testing.test(forward, record, data.test, paths, trainer.CPU)
+        return list(zip(seconds, (result.accuracy for _, result in results), strict=True))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=list(TARGETS))
+    parser.add_argument("--seeds", type=command_line.positive(int), default=3, help="runs of each (%(default)s)")
+    times = command_line.positive(float)
+    parser.add_argument("--times", type=times, default=10.0, help="cut the notes' runs at (%(default)g) times ours")
+    command_line.add_data_dir(parser)
+    args = parser.parse_args()
+    data = datasets.FAMILIES[args.task][args.task](args.data_dir)
+    targets, networks = TARGETS[args.task], NETWORKS[args.task]
+    print(f"{trainer.machine()}; {data.title}")
+    reached = {network: {target: [] for target in targets} for network in networks}
+    for seed in range(1, args.seeds + 1):
+        limit = float("inf")
+        for network in networks:
+            points = curve(args.task, network, seed, data, args.data_dir, limit)
+            for target in targets:
+                reached[network][target].append(next((at for at, accuracy in points if accuracy >= target), None))
+            if network == networks[0]:
+                limit = args.times * (reached[network][targets[-1]][-1] or points[-1][0])
+            print(f"{network}, seed {seed}")
+            for at, accuracy in points:
+                print(f"  {at:5.0f} s  {accuracy:.2%}", flush=True)
+    print(f"\nseconds to a test accuracy: median (lowest to highest) of {args.seeds} runs")
+    for network, found in reached.items():
+        for target, seconds in found.items():
+            there = sorted(s for s in seconds if s is not None)
+            spread = f"{statistics.median(there):.0f} s ({there[0]:.0f} to {there[-1]:.0f})" if there else ""
+            missed = f"not reached in {len(seconds) - len(there)} of {len(seconds)} runs" if None in seconds else ""
+            print(f"  {network:15} {target:6.1%}  {'; '.join(filter(None, (spread, missed)))}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)
