@@ -32,7 +32,7 @@ def _import_tensorflow():
     tf.enable_resource_variables()
 
 
-# Convolutions by oneDNN: on a CPU with AVX2 but not AVX-512, TensorFlow leaves it off, though it is faster there too.
+# oneDNN: TensorFlow leaves it off on a CPU without AVX-512 VNNI or the like, though it is faster there too.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 try:
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:  # the user wants to see TensorFlow's messages

@@ -55,7 +55,10 @@ def biases(size, value=0.0):
 def conv2d(
     x, channels, kernel_size, regularizer, name, use_bias=True, stride=1, padding="SAME", initializer=None, bias=0.0
 ):
-    """Convolution. padding: as of tf.nn.conv2d. initializer: of the weights. bias: first value of the biases."""
+    """x float32 [batch, height, width, channels_in] → [batch, rows, columns, channels].
+
+    padding: "SAME", "VALID" or BEFORE_POOLING. initializer: of the weights. bias: first value of the biases.
+    """
     with tf.variable_scope(name):
         w = weights([kernel_size, kernel_size, x.shape.as_list()[-1], channels], regularizer, initializer)
         fast = stride == 1 and (padding == BEFORE_POOLING or padding == "SAME" and kernel_size % 2)
@@ -116,6 +119,7 @@ def gelu(x):
 
 
 def _normal_distribution(x):
+    """Φ."""
     return 0.5 + 0.5 * tf.erf(x / np.sqrt(2))
 
 

@@ -20,13 +20,14 @@ OPTIMIZERS = {
     "rmsprop": lambda rate, momentum: tf.train.RMSPropOptimizer(rate),
     "adam": lambda rate, momentum: tf.train.AdamOptimizer(rate),
 }
-
-
 LOSS_SCALE = 1024.0  # of float16, in which small gradients would vanish
 
 
 def optimizer(recipe, learning_rate, precision="float32"):
-    """The recipe's optimiser. With float16 it scales the loss up and the gradients down again."""
+    """The recipe's optimiser. With float16 it scales the loss up and the gradients down again.
+
+    learning_rate: scalar float32 tensor. precision: of device.PRECISIONS.
+    """
     chosen = OPTIMIZERS[recipe.optimizer](learning_rate, recipe.momentum)
     if precision != "float16":
         return chosen
