@@ -1,15 +1,23 @@
 """How much arithmetic a graph holds."""
 
 
-def multiply_adds(graph):
-    """Those of a graph's convolutions and matrix products, gradients included; all shapes must be known."""
-    count = 0
-    for op in graph.get_operations():
-        if op.type == "MatMul":
-            inner = op.inputs[0].shape.as_list()[0 if op.get_attr("transpose_a") else 1]
-            count += op.outputs[0].shape.num_elements() * inner
-        elif op.type in ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"):
-            y = op.outputs[0] if op.type == "Conv2D" else op.inputs[2]  # each of its pixels meets the whole kernel
-            kernel = op.outputs[0] if op.type == "Conv2DBackpropFilter" else op.inputs[1]
-            count += y.shape[:3].num_elements() * kernel.shape.num_elements()
-    return count
+def multiply_adds(op):
+    """Those of the convolutions and matrix products that an operation needs; all their shapes must be known."""
+    needed, found = {op}, [op]
+    while found:
+        op = found.pop()
+        before = {tensor.op for tensor in op.inputs} | set(op.control_inputs)
+        found += before - needed
+        needed |= before
+    return sum(map(_multiply_adds, needed))
+
+
+def _multiply_adds(op):
+    if op.type == "MatMul":
+        inner = op.inputs[0].shape.as_list()[0 if op.get_attr("transpose_a") else 1]
+        return op.outputs[0].shape.num_elements() * inner
+    if op.type in ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"):
+        y = op.outputs[0] if op.type == "Conv2D" else op.inputs[2]  # each of its pixels meets the whole kernel
+        kernel = op.outputs[0] if op.type == "Conv2DBackpropFilter" else op.inputs[1]
+        return y.shape[:3].num_elements() * kernel.shape.num_elements()
+    return 0

@@ -74,10 +74,10 @@ ROWS = (
 def size(task, network):
     """(parameters, multiply-adds of one image): those of the convolutions and matrix products."""
     forward = importlib.import_module(f"{task}.forward")
-    with tf.Graph().as_default() as graph:
+    with tf.Graph().as_default():
         side = forward.IMAGE_SIZE
-        forward.forward(tf.zeros([1, side, side, forward.NUM_CHANNELS]), False, None, network)
-        return sum(v.shape.num_elements() for v in tf.trainable_variables()), operations.multiply_adds(graph)
+        logits = forward.forward(tf.zeros([1, side, side, forward.NUM_CHANNELS]), False, None, network)
+        return sum(v.shape.num_elements() for v in tf.trainable_variables()), operations.multiply_adds(logits.op)
 
 
 def train(row, limit, data_dir, folder):

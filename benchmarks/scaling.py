@@ -18,6 +18,7 @@ sys.path[0] = str(ROOT)
 
 from benchmarks import trainer
 from benchmarks.peer_steps import graph_mode
+from benchmarks.peer_steps.problem import MOMENTUM
 from cifar10.networks import airbench
 
 import numpy as np
@@ -51,7 +52,8 @@ def step_seconds(width, batch_size, repeats):
         x = tf.Variable(np.random.default_rng(1).normal(size=[batch_size, 32, 32, 3]).astype(np.float32))
         y = tf.Variable(np.arange(batch_size) % 10)
         with mock.patch.object(airbench, "network", of_width):
-            _, step = graph_mode.training("cifar10", "airbench", x.read_value(), y, 0.01)
+            optimizer = tf.train.MomentumOptimizer(0.01, MOMENTUM)
+            _, step = graph_mode.training("cifar10", "airbench", x.read_value(), y, optimizer)
         session.run(tf.global_variables_initializer())
         return seconds(session.make_callable(step), repeats)
 

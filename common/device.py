@@ -5,7 +5,7 @@ from common.command_line import UserError
 import tensorflow.compat.v1 as tf
 
 PRECISIONS = {  # name: the kind of device, and Grappler's option that lets convolutions and products compute in it
-    "float32": ("", None),
+    "float32": ("", None),  # any device
     "bfloat16": ("CPU", "auto_mixed_precision_onednn_bfloat16"),
     "float16": ("GPU", "auto_mixed_precision"),
 }

@@ -13,6 +13,7 @@ import tensorflow.compat.v1 as tf
 from .problem import MOMENTUM, NETWORKS, Problem
 
 IMAGES = 10_000  # to train on
+SEVERAL = 10  # steps for one call of the session
 
 
 def network(task, name, x):
@@ -22,11 +23,11 @@ def network(task, name, x):
         return forward(x, True, None, name)
 
 
-def training(task, name, x, y, learning_rate):
+def training(task, name, x, y, optimizer):
     """The loss of a batch, and the operation that takes the step."""
     loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=network(task, name, x)))
-    optimizer = tf.train.MomentumOptimizer(learning_rate, MOMENTUM)
-    gradients = optimizer.compute_gradients(loss)
+    # Ungated, or multiply_adds() would count the gradient for the images, which Grappler leaves out in any case.
+    gradients = optimizer.compute_gradients(loss, gate_gradients=tf.train.Optimizer.GATE_NONE)
     with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
         return loss, optimizer.apply_gradients(gradients, tf.train.get_or_create_global_step())
 
@@ -37,13 +38,14 @@ def problem_of(task, name, data_dir):
     train = datasets.FAMILIES[task][task](data_dir).train
     images = (train.images[:IMAGES].astype(np.float32) - 128) / 64
     labels = train.labels[:IMAGES].astype(np.int32)
-    with tf.Graph().as_default() as graph, tf.Session() as session:
+    with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(1)
-        training(task, name, tf.constant(images[:batch_size]), tf.constant(labels[:batch_size]), learning_rate)
+        batch = tf.constant(images[:batch_size]), tf.constant(labels[:batch_size])
+        _, step = training(task, name, *batch, tf.train.MomentumOptimizer(learning_rate, MOMENTUM))
         session.run(tf.global_variables_initializer())
         weights = session.run({v.op.name: v for v in tf.trainable_variables() + tf.moving_average_variables()})
         weights |= session.run({v.op.name: v for v in tf.global_variables() if v.op.name == "whiten/weights"})
-        multiply_adds = operations.multiply_adds(graph)
+        multiply_adds = operations.multiply_adds(step)
     return Problem(own, weights, images, labels, task, name, batch_size, steps, learning_rate), multiply_adds
 
 
@@ -56,22 +58,30 @@ def stock_convolutions():
 
 
 def build(mode, problem, threads):
-    """A session with the graph and the problem's weights, the loss and the step of it, and the placeholders.
+    """A session with the graph and the problem's weights, the losses and the last step of it, and the placeholders.
 
-    mode: notes, with placeholders and stock convolutions; any other, with the data in variables.
+    mode: notes, with placeholders and stock convolutions; any other, with the data in variables; several, with so many
+    steps one after the other, else one.
     """
-    data, batch = {}, []
+    data, batch, losses, step = {}, [], [], []
     with tf.Graph().as_default():
+        optimizer = tf.train.MomentumOptimizer(problem.learning_rate, MOMENTUM)
         if mode == "notes":
             batch = [tf.placeholder(tf.float32, [None, *problem.images.shape[1:]]), tf.placeholder(tf.int32, [None])]
-            x, y = batch
+            with stock_convolutions():
+                fetches = training(problem.task, problem.name, *batch, optimizer)
         else:
             data = {tf.placeholder(a.dtype, a.shape): a for a in (problem.images, problem.labels)}
-            start = tf.train.get_or_create_global_step() * problem.batch_size
-            start %= len(problem.labels) - problem.batch_size + 1
-            x, y = (_rows(tf.Variable(value, trainable=False), start, problem.batch_size) for value in data)
-        with stock_convolutions() if mode == "notes" else nullcontext():
-            fetches = training(problem.task, problem.name, x, y, problem.learning_rate)
+            variables = [tf.Variable(value, trainable=False) for value in data]
+            for _ in range(SEVERAL if mode == "several" else 1):
+                scope = tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE)
+                with tf.control_dependencies(step), scope:
+                    start = tf.train.get_or_create_global_step().read_value() * problem.batch_size
+                    start %= len(problem.labels) - problem.batch_size + 1
+                    x, y = (_rows(variable, start, problem.batch_size) for variable in variables)
+                    loss, *step = training(problem.task, problem.name, x, y, optimizer)
+                    losses.append(loss)
+            fetches = *losses, *step
         session = tf.Session(config=session_config(threads))
         session.run(tf.global_variables_initializer(), data)
         _load(session, problem)
@@ -86,10 +96,12 @@ def feed(batch, problem, step):
 
 
 def prepare(mode, problem, threads):
-    """mode: session, its operations in threads of their own; caller, in the thread that asks; or notes."""
+    """mode: session, its operations in threads of their own; caller, in the thread that asks; several, the same with
+    SEVERAL steps for one call; or notes.
+    """
     session, fetches, batch = build(mode, problem, threads)
     call = session.make_callable(fetches, accept_options=True)
-    options = tf.RunOptions(inter_op_thread_pool=-1) if mode == "caller" else None
+    options = tf.RunOptions(inter_op_thread_pool=-1) if mode in ("caller", "several") else None
     done = 0
 
     def steps(count):
@@ -98,7 +110,8 @@ def prepare(mode, problem, threads):
         if mode == "notes":
             fed = (feed(batch, problem, step) for step in range(done - count, done))
             return [float(session.run(fetches, feed_dict)[0]) for feed_dict in fed]
-        return [float(call(options=options)[0]) for _ in range(count)]
+        calls = count // (len(fetches) - 1)
+        return [float(loss) for _ in range(calls) for loss in call(options=options)[:-1]]
 
     return steps
 
