@@ -3,8 +3,8 @@
     python benchmarks/levers.py                                # convnet and airbench_slim
     python benchmarks/levers.py --networks lenet5 --rounds 9
 
-Each setting is a process of its own with the graph-mode step of peers.py. Five settings at a time take turns with the
-step as it is; a line is the median of a setting as a share of that.
+Each setting is a process of its own with the graph-mode step of peers.py, and must have the same losses. Five settings
+at a time take turns with the step as it is; a line is the median of a setting as a share of that.
 """
 
 import argparse
@@ -147,7 +147,7 @@ def main():
             for lever in (AS_IT_IS, *group):
                 with mock.patch.dict(os.environ, LEVERS.get(lever, Lever()).environment):
                     workers[lever] = peers.Worker("levers", lever, problem, threads)
-                workers[lever](3)
+            peers.check(workers)
             speeds = {lever: [] for lever in workers}
             for _ in range(args.rounds):
                 for lever, worker in workers.items():

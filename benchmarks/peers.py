@@ -42,6 +42,7 @@ MODES = {  # the names of the rows: module, mode
     "Keras, train_on_batch": ("peer_steps.keras_fit", "train_on_batch"),
     "JAX, jit": ("peer_steps.jax_jit", "jit"),
 }
+EVALUATING = ("session", "caller", "eager", "channels last", "compiled")  # the modes that can evaluate
 OURS = "graph mode"  # how those of its rows begin
 
 
@@ -99,15 +100,20 @@ def _call(function, *args):
     return getattr(importlib.import_module("benchmarks.peer_steps.graph_mode"), function)(*args)
 
 
+def check(workers):
+    """The first losses of the first one, and how far from them the others are. Exits if that is too far."""
+    losses = {name: worker(CHECKED_STEPS)[0] for name, worker in workers.items()}
+    name, first = next(iter(losses.items()))
+    for other, found in losses.items():
+        if not all(math.isclose(a, b, rel_tol=TOLERANCE) for a, b in zip(found, first, strict=True)):
+            sys.exit(f"error: {other} does not train the same: its losses are {found}, those of {name} {first}")
+    return first, max(abs(a / b - 1) for found in losses.values() for a, b in zip(found, first, strict=True))
+
+
 def compare(problem, modes, rounds, threads):
     """The images a second of each mode in each round: {mode: [float]}. Exits if they do not train the same."""
     workers = {mode: Worker(*MODES[mode], problem, threads) for mode in modes}
-    losses = {mode: worker(CHECKED_STEPS)[0] for mode, worker in workers.items()}
-    first = losses[modes[0]]
-    for mode, found in losses.items():
-        if not all(math.isclose(a, b, rel_tol=TOLERANCE) for a, b in zip(found, first, strict=True)):
-            sys.exit(f"error: {mode} does not train the same: its losses are {found}, those of {modes[0]} {first}")
-    far = max(abs(a / b - 1) for found in losses.values() for a, b in zip(found, first, strict=True))
+    first, far = check(workers)
     print(f"  losses of {CHECKED_STEPS} steps: {first[0]:.4f} to {first[-1]:.4f}, all alike to {far:.0e}", flush=True)
     speeds = {mode: [] for mode in modes}
     for _ in range(rounds):
@@ -181,7 +187,7 @@ def main():
             print(f"\n{name}", flush=True)
             problem, multiply_adds = in_process("problem_of", task, name, args.data_dir)
             if args.evaluate:
-                modes = [mode for mode in args.modes if mode.startswith(("graph mode", "PyTorch"))]
+                modes = [mode for mode in args.modes if MODES[mode][1] in EVALUATING]
                 together, single = compare_evaluation(problem, modes, args.rounds, args.threads)
                 show_evaluation(together, f"{len(problem.labels):,} images")
                 show_evaluation(single, "one image")

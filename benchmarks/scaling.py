@@ -26,7 +26,7 @@ import tensorflow.compat.v1 as tf
 
 BATCH_SIZES = (16, 32, 64, 128, 256, 512)
 WIDTHS = (8, 16, 32, 64)  # of the first block; the others are four times as wide
-COUNTS = (500, 1000, 2000, 4000, 8000)  # images
+COUNTS = (1000, 2000, 4000, 8000)  # images, multiples of EVALUATED
 WIDTH, BATCH_SIZE, EVALUATED = 32, 256, 1000  # where the other varies; images at once in evaluation
 
 
