@@ -51,7 +51,7 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
         # Loss: of the data, and the terms that the weights left in a collection.
         with tf.name_scope("loss"):
             data_loss = optimization.data_loss(recipe, labels, logits)
-            loss = tf.add_n([data_loss, *tf.get_collection("losses")], name="sum")
+            loss = tf.reduce_sum([data_loss, *tf.get_collection("losses")], name="sum")  # add_n's order varies
         with tf.name_scope("accuracy"):
             accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels), tf.float32))
 
