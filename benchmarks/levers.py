@@ -23,7 +23,7 @@ sys.path[0] = str(ROOT)
 from benchmarks import peers
 from benchmarks.peer_steps.problem import NETWORKS
 
-GROUP = 5
+GROUP = 5  # settings at a time: each is a process with the images in memory
 OFF = 2  # of RewriterConfig
 JIT = {"graph_options.optimizer_options.global_jit_level": 1}
 CLUSTERS = "--tf_xla_cpu_global_jit --tf_xla_ops_to_cluster"
@@ -84,7 +84,9 @@ def keep_memory():
     return nullcontext()
 
 
+AS_IT_IS = "as it is"
 LEVERS = {
+    AS_IT_IS: Lever(),
     "stock convolutions": Lever(change=stock_convolutions),
     "GELU of single operations": Lever(change=stock_gelu),
     "batch normalisation of its parts": Lever(change=parts_of_batch_norm),
@@ -104,14 +106,13 @@ LEVERS = {
     "BFC allocator": Lever({"TF_CPU_ALLOCATOR_USE_BFC": "1"}),
     "bfloat16": Lever(config={"graph_options.rewrite_options.auto_mixed_precision_onednn_bfloat16": 1}),
 }
-AS_IT_IS = "as it is"
 
 
 def prepare(name, problem, threads):
     """As in peer_steps.graph_mode, with a lever."""
     from benchmarks.peer_steps import graph_mode
 
-    lever = LEVERS.get(name, Lever())
+    lever = LEVERS[name]
     config = graph_mode.session_config(threads)
     for path, value in lever.config.items():
         *outer, last = path.split(".")
@@ -128,11 +129,17 @@ def prepare(name, problem, threads):
 
 def main():
     names = [name for _, name in NETWORKS]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", choices=names, default=["convnet", "airbench_slim"], metavar="NAME")
-    parser.add_argument("--only", nargs="+", choices=list(LEVERS), default=list(LEVERS), metavar="SETTING")
-    parser.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
-    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("DATA_DIR", ROOT / "data")))
+    parser = command_line.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--networks", nargs="+", choices=names, default=["convnet", "airbench_slim"], metavar="NAME",
+        help=", ".join(names),
+    )  # fmt: skip
+    settings = [name for name in LEVERS if name != AS_IT_IS]
+    parser.add_argument(
+        "--only", nargs="+", choices=settings, default=settings, metavar="SETTING", help="; ".join(settings)
+    )
+    parser.add_argument("--rounds", type=command_line.positive(int), default=5, metavar="N", help="(%(default)s)")
+    command_line.add_data_dir(parser)
     args = parser.parse_args()
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     threads = os.cpu_count()
@@ -145,13 +152,10 @@ def main():
         for group in (args.only[i : i + GROUP] for i in range(0, len(args.only), GROUP)):
             workers = {}
             for lever in (AS_IT_IS, *group):
-                with mock.patch.dict(os.environ, LEVERS.get(lever, Lever()).environment):
+                with mock.patch.dict(os.environ, LEVERS[lever].environment):
                     workers[lever] = peers.Worker("levers", lever, problem, threads)
             peers.check(workers)
-            speeds = {lever: [] for lever in workers}
-            for _ in range(args.rounds):
-                for lever, worker in workers.items():
-                    speeds[lever].append(problem.steps * problem.batch_size / worker(problem.steps)[1])
+            speeds = peers.take_turns(workers, problem, args.rounds)
             usual = statistics.median(speeds.pop(AS_IT_IS))
             for lever, values in speeds.items():
                 low, high = min(values) / usual, max(values) / usual
@@ -159,4 +163,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with mock.patch.dict(os.environ):  # as in peers.py
+        from common import command_line
+
+    command_line.run(main)

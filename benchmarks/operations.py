@@ -17,7 +17,11 @@ def _multiply_adds(op):
         inner = op.inputs[0].shape.as_list()[0 if op.get_attr("transpose_a") else 1]
         return op.outputs[0].shape.num_elements() * inner
     if op.type in ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"):
-        y = op.outputs[0] if op.type == "Conv2D" else op.inputs[2]  # each of its pixels meets the whole kernel
+        x, y = op.inputs[0], op.outputs[0] if op.type == "Conv2D" else op.inputs[2]
         kernel = op.outputs[0] if op.type == "Conv2DBackpropFilter" else op.inputs[1]
-        return y.shape[:3].num_elements() * kernel.shape.num_elements()
+        # Each pixel of the smaller one meets the whole kernel. (Of a gradient by a forward convolution that is x.)
+        pixels = y.shape[:3].num_elements()
+        if op.type == "Conv2D":
+            pixels = min(pixels, x.shape[:3].num_elements())
+        return pixels * kernel.shape.num_elements()
     return 0

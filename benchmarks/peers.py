@@ -15,11 +15,13 @@ import importlib
 import math
 import multiprocessing
 import os
+import signal
 import statistics
 import sys
 import time
 import traceback
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
@@ -53,7 +55,8 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         args = theirs, module, prepare, mode, problem, threads
-        context.Process(target=self._work, args=args, daemon=True).start()
+        self._process = context.Process(target=self._work, args=args, daemon=True)
+        self._process.start()
         theirs.close()
         self._receive()
 
@@ -67,7 +70,12 @@ class Worker:
             answer = self._pipe.recv()
         except EOFError:
             sys.exit("error: a process ended by itself; is there enough memory?")
-        return answer if isinstance(answer, tuple) else sys.exit(f"{answer}error: see above")
+        return answer if isinstance(answer, tuple) else sys.exit(answer)
+
+    def close(self):
+        """Ends the process."""
+        self._pipe.close()
+        self._process.join()
 
     @staticmethod
     def _work(pipe, module, prepare, mode, problem, threads):
@@ -86,13 +94,17 @@ class Worker:
                 pipe.send((result, time.perf_counter() - started))
         except EOFError:
             pass  # the comparison has ended
+        except ModuleNotFoundError as error:
+            mend = "pip install -r benchmarks/requirements.txt, or name other --modes"
+            pipe.send(f"error: {sys.executable} has no module {error.name!r}; {mend}")
         except Exception:
-            pipe.send(traceback.format_exc())
+            pipe.send(f"{traceback.format_exc()}error: see above")
 
 
 def in_process(function, *args):
     """Calls a function of peer_steps.graph_mode in a process of its own: TensorFlow keeps threads and memory."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    ignore_ctrl_c = signal.signal, (signal.SIGINT, signal.SIG_IGN)  # this process is enough to hear it
+    with multiprocessing.get_context("spawn").Pool(1, *ignore_ctrl_c) as pool:
         return pool.apply(_call, (function, *args))
 
 
@@ -110,30 +122,40 @@ def check(workers):
     return first, max(abs(a / b - 1) for found in losses.values() for a, b in zip(found, first, strict=True))
 
 
+def take_turns(workers, problem, rounds):
+    """The images a second of each one in each round: {name: [float]}. Then ends them."""
+    speeds = {name: [] for name in workers}
+    for _ in range(rounds):
+        for name, worker in workers.items():
+            speeds[name].append(problem.steps * problem.batch_size / worker(problem.steps)[1])
+    for worker in workers.values():
+        worker.close()
+    return speeds
+
+
 def compare(problem, modes, rounds, threads):
-    """The images a second of each mode in each round: {mode: [float]}. Exits if they do not train the same."""
+    """The images a second of each mode in each round. Exits if they do not train the same."""
     workers = {mode: Worker(*MODES[mode], problem, threads) for mode in modes}
     first, far = check(workers)
     print(f"  losses of {CHECKED_STEPS} steps: {first[0]:.4f} to {first[-1]:.4f}, all alike to {far:.0e}", flush=True)
-    speeds = {mode: [] for mode in modes}
-    for _ in range(rounds):
-        for mode, worker in workers.items():
-            speeds[mode].append(problem.steps * problem.batch_size / worker(problem.steps)[1])
-    return speeds
+    return take_turns(workers, problem, rounds)
 
 
 def compare_evaluation(problem, modes, rounds, threads):
     """Seconds for all images in batches of EVALUATED, and for one image, of each mode in each round."""
     workers = {mode: Worker(*MODES[mode], problem, threads, "prepare_evaluation") for mode in modes}
-    logits = {mode: worker(EVALUATED, len(problem.labels))[0] for mode, worker in workers.items()}
-    for mode, found in logits.items():
-        if not np.allclose(found, logits[modes[0]], rtol=1e-3, atol=1e-3):
-            sys.exit(f"error: {mode} and {modes[0]} do not give the same logits")
+    for size, count in ((EVALUATED, len(problem.labels)), (1, SINGLE)):  # torch.compile compiles for each size
+        logits = {mode: worker(size, count)[0] for mode, worker in workers.items()}
+        for mode, found in logits.items():
+            if not np.allclose(found, logits[modes[0]], rtol=1e-3, atol=1e-3):
+                sys.exit(f"error: {mode} and {modes[0]} do not give the same logits")
     together, single = ({mode: [] for mode in modes} for _ in range(2))
     for _ in range(rounds):
         for mode, worker in workers.items():
             together[mode].append(worker(EVALUATED, len(problem.labels))[1])
             single[mode].append(worker(1, SINGLE)[1] / SINGLE)
+    for worker in workers.values():
+        worker.close()
     return together, single
 
 
@@ -151,7 +173,7 @@ def show_evaluation(times, what):
 
 
 def show(speeds, operations, peak):
-    """Prints a line for each mode, and what our best is of the best of each framework.
+    """Prints a line for each mode, and what our best, and our plain step, is of the best of each framework.
 
     operations: floating-point operations for an image. peak: a second.
     """
@@ -166,19 +188,24 @@ def show(speeds, operations, peak):
     theirs = {mode: median for mode, median in medians.items() if not mode.startswith(OURS)}
     for framework in dict.fromkeys(mode.partition(",")[0] for mode in theirs):
         best = max((mode for mode in theirs if mode.startswith(framework)), key=theirs.get)
-        print(f"  {ours / theirs[best]:.2f} × {best}", flush=True)
+        plain = f", {medians[OURS] / theirs[best]:.2f} by {OURS} alone" if OURS in medians else ""
+        print(f"  {ours / theirs[best]:.2f} × {best}{plain}", flush=True)
 
 
 def main():
     names = [name for _, name in NETWORKS]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    positive = command_line.positive(int)
     parser.add_argument("--networks", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--evaluate", action="store_true", help="compare no training, but evaluations with PyTorch's")
-    parser.add_argument("--modes", nargs="+", choices=list(MODES), default=list(MODES), metavar="MODE")
-    parser.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each (%(default)s)")
-    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("DATA_DIR", ROOT / "data")))
+    modes = list(MODES)
+    parser.add_argument("--modes", nargs="+", choices=modes, default=modes, metavar="MODE", help="; ".join(modes))
+    parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="(%(default)s)")
+    parser.add_argument("--threads", type=positive, default=os.cpu_count(), metavar="N", help="of each (%(default)s)")
+    command_line.add_data_dir(parser)
     args = parser.parse_args()
+    if not any(mode.startswith(OURS) for mode in args.modes):
+        parser.error(f"--modes: one of them must be {OURS!r}, which the others are compared with")
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the CPU, in all of them
     machine, peak = in_process("machine", args.threads)
     print(f"{machine}; {args.threads} threads, peak (matrix product) {peak / 1e9:.0f} GFLOP/s")
@@ -197,4 +224,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with mock.patch.dict(os.environ):  # `common` sets some of it, which the other frameworks shall not have
+        from common import command_line
+
+    command_line.run(main)

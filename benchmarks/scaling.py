@@ -11,7 +11,6 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
@@ -20,6 +19,7 @@ from benchmarks import trainer
 from benchmarks.peer_steps import graph_mode
 from benchmarks.peer_steps.problem import MOMENTUM
 from cifar10.networks import airbench
+from common import command_line
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -42,18 +42,12 @@ def seconds(run, repeats):
 
 def step_seconds(width, batch_size, repeats):
     """Of a training step."""
-    network = airbench.network
-
-    def of_width(x, train, regularizer, whitening=None):
-        return network(x, train, regularizer, (width, 4 * width, 4 * width), whitening)
-
     config = graph_mode.session_config(os.cpu_count())
     with tf.Graph().as_default(), tf.Session(config=config) as session:
         x = tf.Variable(np.random.default_rng(1).normal(size=[batch_size, 32, 32, 3]).astype(np.float32))
         y = tf.Variable(np.arange(batch_size) % 10)
-        with mock.patch.object(airbench, "network", of_width):
-            optimizer = tf.train.MomentumOptimizer(0.01, MOMENTUM)
-            _, step = graph_mode.training("cifar10", "airbench", x.read_value(), y, optimizer)
+        logits = airbench.network(x.read_value(), True, None, (width, 4 * width, 4 * width))
+        _, step = graph_mode.training(logits, y, tf.train.MomentumOptimizer(0.01, MOMENTUM))
         session.run(tf.global_variables_initializer())
         return seconds(session.make_callable(step), repeats)
 
@@ -81,8 +75,9 @@ def show(what, sizes, times):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=9, help="of each, of which the median is shown (%(default)s)")
+    parser = command_line.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    positive = command_line.positive(int)
+    parser.add_argument("--repeats", type=positive, default=9, metavar="N", help="of each, for a median (%(default)s)")
     repeats = parser.parse_args().repeats
     print(trainer.machine())
     times = [step_seconds(WIDTH, size, repeats) for size in BATCH_SIZES]
@@ -93,4 +88,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

@@ -24,7 +24,7 @@ sys.path[0] = str(ROOT)
 
 
 class Done(Exception):
-    """The first step has ended."""
+    """The first step has ended. Its argument: {part: seconds}."""
 
 
 class Parts:
@@ -60,7 +60,7 @@ def first_step(task, begun):
     parts = Parts(begun)
     parts.switch("import of TensorFlow")  # up to here: Python itself
     parts.seconds = {"Python": parts.seconds.pop("the rest")}
-    import common  # noqa: F401
+    from common import command_line
 
     parts.switch("other imports")
     backward = importlib.import_module(f"{task}.backward")
@@ -69,14 +69,14 @@ def first_step(task, begun):
     import tensorflow.compat.v1 as tf
 
     parts.switch("the rest")
-    session_class = tf.train.MonitoredSession
+    run = tf.train.MonitoredSession.run
 
     def run_once(session, *args, **kwargs):
-        with parts.of(session_class, "_first_run", "first step"):
-            session_class._first_run(session, *args, **kwargs)
-        raise Done
+        parts.switch("first step")
+        run(session, *args, **kwargs)
+        parts.switch("end")
+        raise Done(parts.seconds.copy())  # without what is left to do, such as to close the session
 
-    session_class._first_run = session_class.run
     with tempfile.TemporaryDirectory() as folder, ExitStack() as patches:
         flags = ["--dataset", task, "--device", "cpu", "--checkpoint-dir", folder, "--log-dir", f"{folder}/logs"]
         patches.enter_context(mock.patch.object(sys, "argv", ["backward.py", *flags]))
@@ -90,27 +90,30 @@ def first_step(task, begun):
             (hooks.Summaries, "begin", "graph: summaries"),
         ):
             patches.enter_context(parts.of(owner, attribute, name))
-        patches.enter_context(mock.patch.object(session_class, "run", run_once))
+        patches.enter_context(mock.patch.object(tf.train.MonitoredSession, "run", run_once))
         try:
-            backward.main()
-        except Done:
-            parts.switch("end")
-    return parts.seconds
+            command_line.run(backward.main)
+        except Done as done:
+            return done.args[0]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=["mnist", "cifar10"])
-    parser.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="(%(default)s)")
     parser.add_argument("--begun", type=float, help=argparse.SUPPRESS)  # in the process that is measured
     args = parser.parse_args()
     if args.begun:
         print(json.dumps(first_step(args.task, args.begun)))
         return
+    if args.rounds < 1:
+        parser.error("--rounds must be at least 1")
     rounds = []
     for _ in range(args.rounds):
         command = [sys.executable, __file__, args.task, "--begun", str(time.time())]
-        found = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        found = subprocess.run(command, capture_output=True, text=True)
+        if found.returncode:
+            sys.exit(found.stderr.strip())
         rounds.append(json.loads(found.stdout.splitlines()[-1]))
     for name in rounds[0]:
         values = [seconds[name] for seconds in rounds]
@@ -120,4 +123,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -45,7 +45,7 @@ def train(task, network, seed, data_dir, folder, limit):
     kept.mkdir()
     started = time.time()
     with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=trainer.ENVIRONMENT)
         stopped = 0
         while process.poll() is None:
             time.sleep(0.2)
@@ -77,11 +77,11 @@ def curve(task, network, seed, data, data_dir, limit):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=list(TARGETS))
     parser.add_argument("--networks", nargs="+", metavar="NAME", help="default: all of the task")
-    parser.add_argument("--seeds", type=command_line.positive(int), default=3, help="runs of each (%(default)s)")
-    seconds = command_line.positive(float)
+    count, seconds = command_line.positive(int), command_line.positive(float)
+    parser.add_argument("--seeds", type=count, default=3, metavar="N", help="runs of each (%(default)s)")
     parser.add_argument("--limit", type=seconds, metavar="SECONDS", help="stop a run of the notes after so long")
     command_line.add_data_dir(parser)
     args = parser.parse_args()

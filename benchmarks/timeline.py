@@ -1,7 +1,7 @@
-"""Draws docs/timeline.png: the operations of one training step over time, with stock operations and as this kit has it.
+"""Draws a picture of the operations of one training step over time, with stock operations and as this kit has it.
 
-    python benchmarks/timeline.py                      # airbench_slim
-    python benchmarks/timeline.py --network convnet
+    python benchmarks/timeline.py                      # airbench_slim; timeline.png
+    python benchmarks/timeline.py --network convnet --output convnet.png
 
 From TensorFlow's own trace of the step (RunMetadata), which slows it down a little; the operations run one after the
 other, each with all threads. Prints the time by kind of operation, the median of some steps.
@@ -73,8 +73,9 @@ def length(step):
 
 def main():
     names = {name: task for task, name in NETWORKS}
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", choices=list(names), default="airbench_slim")
+    parser.add_argument("--output", metavar="FILE", type=Path, default=Path("timeline.png"), help="(%(default)s)")
     command_line.add_data_dir(parser)
     args = parser.parse_args()
     problem, _ = graph_mode.problem_of(names[args.network], args.network, args.data_dir)
@@ -94,9 +95,8 @@ def main():
         panel.spines[["left", "right", "top"]].set_visible(False)
     panels[-1].set_xlabel(f"ms of a training step of {args.network}, batch of {problem.batch_size}")
     panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=3, frameon=False, fontsize=8)
-    path = ROOT / "docs" / "timeline.png"
-    figure.savefig(path, dpi=110)
-    print(path.relative_to(ROOT))
+    figure.savefig(args.output, dpi=110)
+    print(args.output)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = device.resolve("cpu")
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}  # `common` set it: errors only
 
 
 def command(task, network, data_dir, folder, settings=(), seed=1, precision="float32"):

@@ -31,10 +31,12 @@ def train(task, network, seed, precision, data_dir, folder):
     """One run in `folder`: its start as time.time(), and its peak memory in GiB."""
     command = trainer.command(task, network, data_dir, folder, seed=seed, precision=precision)
     started = time.time()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"error: {' '.join(map(str, command))} failed")
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=trainer.ENVIRONMENT)
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            errors.seek(0)
+            sys.exit(errors.read().strip() or f"error: {' '.join(map(str, command))} ended by itself")
     return started, usage.ru_maxrss / 2**20
 
 
@@ -70,10 +72,11 @@ def import_time():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=list(datasets.FAMILIES))
-    parser.add_argument("--networks", nargs="+", help="default: the task's default network")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each network (default: 3)")
+    parser.add_argument("--networks", nargs="+", metavar="NAME", help="default: the task's default network")
+    positive = command_line.positive(int)
+    parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="runs of each network (%(default)s)")
     parser.add_argument("--precision", choices=device.PRECISIONS, default="float32", help="of training (%(default)s)")
     command_line.add_data_dir(parser)
     args = parser.parse_args()
@@ -98,4 +101,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

@@ -76,10 +76,9 @@ def start(directory, record, may_grow=True):
     """Writes the record of a run that starts or goes on in a folder.
 
     may_grow: whether a run may go on to another last step. Raises UserError if the checkpoints there come from a run
-    that differs in more than that, in what saves and what it runs on: training on from them would continue neither the
-    one nor the other.
+    that differs in more than that and in what saves: training on would continue neither the one nor the other.
     """
-    may_change = ("versions", "precision", "temperature", "recipe.save_steps", "recipe.evaluate")
+    may_change = ("versions", "temperature", "recipe.save_steps", "recipe.evaluate")
     may_change += ("steps", "recipe.epochs") if may_grow else ()
     if any(directory.glob("model.ckpt-*.index")):
         there, here = _flat(read(directory)), _flat(record)

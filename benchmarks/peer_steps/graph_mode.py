@@ -23,9 +23,9 @@ def network(task, name, x):
         return forward(x, True, None, name)
 
 
-def training(task, name, x, y, optimizer):
+def training(logits, labels, optimizer):
     """The loss of a batch, and the operation that takes the step."""
-    loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=network(task, name, x)))
+    loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
     # Ungated, or multiply_adds() would count the gradient for the images, which Grappler leaves out in any case.
     gradients = optimizer.compute_gradients(loss, gate_gradients=tf.train.Optimizer.GATE_NONE)
     with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
@@ -40,8 +40,8 @@ def problem_of(task, name, data_dir):
     labels = train.labels[:IMAGES].astype(np.int32)
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(1)
-        batch = tf.constant(images[:batch_size]), tf.constant(labels[:batch_size])
-        _, step = training(task, name, *batch, tf.train.MomentumOptimizer(learning_rate, MOMENTUM))
+        logits = network(task, name, tf.constant(images[:batch_size]))
+        _, step = training(logits, labels[:batch_size], tf.train.MomentumOptimizer(learning_rate, MOMENTUM))
         session.run(tf.global_variables_initializer())
         weights = session.run({v.op.name: v for v in tf.trainable_variables() + tf.moving_average_variables()})
         weights |= session.run({v.op.name: v for v in tf.global_variables() if v.op.name == "whiten/weights"})
@@ -72,9 +72,10 @@ def build(mode, problem, threads):
     with tf.Graph().as_default():
         optimizer = tf.train.MomentumOptimizer(problem.learning_rate, MOMENTUM)
         if mode == "notes":
-            batch = [tf.placeholder(tf.float32, [None, *problem.images.shape[1:]]), tf.placeholder(tf.int32, [None])]
+            x, y = tf.placeholder(tf.float32, [None, *problem.images.shape[1:]]), tf.placeholder(tf.int32, [None])
+            batch = [x, y]
             with stock_convolutions():
-                fetches = training(problem.task, problem.name, *batch, optimizer)
+                fetches = training(network(problem.task, problem.name, x), y, optimizer)
         else:
             data = {tf.placeholder(a.dtype, a.shape): a for a in (problem.images, problem.labels)}
             variables = [tf.Variable(value, trainable=False) for value in data]
@@ -84,7 +85,7 @@ def build(mode, problem, threads):
                     start = tf.train.get_or_create_global_step().read_value() * problem.batch_size
                     start %= len(problem.labels) - problem.batch_size + 1
                     x, y = (_rows(variable, start, problem.batch_size) for variable in variables)
-                    loss, *step = training(problem.task, problem.name, x, y, optimizer)
+                    loss, *step = training(network(problem.task, problem.name, x), y, optimizer)
                     losses.append(loss)
             fetches = *losses, *step
         session = tf.Session(config=session_config(threads))

@@ -1,5 +1,7 @@
 """JAX: the whole step compiled by jax.jit."""
 
+import functools
+
 import jax
 import numpy as np
 from .problem import EPSILON, MOMENTUM
@@ -12,7 +14,7 @@ def prepare(mode, problem, threads):
     del mode, threads
     fixed = {n: jnp.asarray(w) for n, w in problem.weights.items() if n == "whiten/weights"}
     weights = {
-        n: jnp.asarray(w)
+        n: jnp.array(w)  # a copy, which step() may overwrite
         for n, w in problem.weights.items()
         if n not in fixed and not n.endswith(("moving_mean", "moving_variance"))
     }
@@ -20,7 +22,7 @@ def prepare(mode, problem, threads):
     images, labels = jnp.asarray(problem.images), jnp.asarray(problem.labels)
     size = problem.batch_size
 
-    @jax.jit
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
     def step(weights, velocity, start):
         x, y = (lax.dynamic_slice_in_dim(a, start, size) for a in (images, labels))
 

@@ -1,5 +1,7 @@
 """Keras 3 on TensorFlow: fit on arrays in memory, and train_on_batch."""
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -26,20 +28,25 @@ def prepare(mode, problem, threads):
             self.values.append(total - self.sum)
             self.sum = total
 
+    @functools.cache
+    def first(count):
+        """Images and labels of the first steps, for fit."""
+        batches = [problem.batch(step) for step in range(count)]
+        return [np.concatenate([array[batch] for batch in batches]) for array in (images, labels)]
+
     def steps(count):
         nonlocal done
-        batches = [problem.batch(done + i) for i in range(count)]
         done += count
         if mode == "train_on_batch":
             values = []
-            for batch in batches:
+            for step in range(done - count, done):
+                batch = problem.batch(step)
                 model.reset_metrics()  # else it gives the mean since the start
                 values.append(float(model.train_on_batch(images[batch], labels[batch])))
             return values
-        x, y = (np.concatenate([array[batch] for batch in batches]) for array in (images, labels))
         losses = Losses()
         callbacks = [losses] if done == count else []  # the losses are compared at the start only, and cost time
-        model.fit(x, y, problem.batch_size, shuffle=False, verbose=0, callbacks=callbacks)
+        model.fit(*first(count), problem.batch_size, shuffle=False, verbose=0, callbacks=callbacks)
         return losses.values
 
     return steps
