@@ -101,10 +101,11 @@ def train(network, recipe, data, steps, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=600.0, help="of training (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, default=1, help="runs of each (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", default=list(ALTERNATIVES), metavar="NAME", choices=list(ALTERNATIVES))
+    parser = command_line.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    count, seconds, names = command_line.positive(int), command_line.positive(float), list(ALTERNATIVES)
+    parser.add_argument("--seconds", type=seconds, default=600.0, metavar="S", help="of training (%(default)s)")
+    parser.add_argument("--seeds", type=count, default=1, metavar="N", help="runs of each (%(default)s)")
+    parser.add_argument("--only", nargs="+", default=names, metavar="NAME", choices=names, help="; ".join(names))
     command_line.add_data_dir(parser)
     args = parser.parse_args()
     data = datasets.CIFAR10["cifar10"](args.data_dir)
@@ -126,4 +127,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

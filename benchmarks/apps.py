@@ -105,7 +105,7 @@ def page():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, help="of pictures")
     parser.add_argument("--rounds", type=command_line.positive(int), default=5, help="(%(default)s)")
     command_line.add_data_dir(parser)

@@ -146,7 +146,7 @@ MEASURED = {"mnist": digits, "cifar10": objects, "drawn": drawn_digits, "numbers
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=list(MEASURED))
     parser.add_argument("folder", nargs="?", type=Path, help="of pictures, in subfolders named like the classes")
     parser.add_argument("--checkpoint", type=Path, help="instead of the network of the repository")

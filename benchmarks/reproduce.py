@@ -129,7 +129,7 @@ def measure(row, limit, data, data_dir):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = dict.fromkeys(name for row in ROWS for name in (row.network, row.name))
     parser.add_argument("--only", nargs="+", choices=list(names), metavar="NAME")
     seconds = command_line.positive(float)

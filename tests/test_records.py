@@ -23,6 +23,8 @@ def test_run_with_other_settings_is_refused_by_name(tiny, tmp_path):
     assert runs.read(tmp_path)["steps"] == 20
     with pytest.raises(UserError, match="steps is 20 there and 30 here"):
         runs.start(tmp_path, runs.read(tmp_path) | {"steps": 30}, may_grow=False)
+    with pytest.raises(UserError, match="precision is None there and 'bfloat16' here"):
+        runs.start(tmp_path, runs.read(tmp_path) | {"precision": "bfloat16"})
 
 
 def test_find_gives_the_run_that_was_started_last(tmp_path):
