@@ -31,8 +31,10 @@ KINDS = {  # name: (colour, parts of the names of its operations)
     "convolution": ("#4c72b0", ("Conv2D",)),
     "gradient for the input": ("#55a868", ("Conv2DBackpropInput", "grad/Conv2D")),
     "gradient for the weights": ("#8172b3", ("BackpropFilter",)),
+    "matrix product": ("#937860", ("MatMul",)),
     "normalisation": ("#ccb974", ("BatchNorm",)),
     "pooling": ("#64b5cd", ("MaxPool",)),
+    "update": ("#8c8c8c", ("ApplyMomentum",)),
     "other, element by element": ("#c44e52", ("",)),
 }
 
@@ -86,6 +88,7 @@ def main():
         for name in KINDS:
             seconds = statistics.median(sum(s for k, _, s in step if k == name) for step in steps)
             print(f"{title:45} {name:28} {1000 * seconds:6.1f} ms")
+        print(f"{title:45} {'from start to end':28} {1000 * statistics.median(map(length, steps)):6.1f} ms")
         shown = sorted(steps, key=length)[len(steps) // 2]
         for name, (colour, _) in KINDS.items():
             bars = [(1000 * start, 1000 * seconds) for k, start, seconds in shown if k == name]
@@ -94,7 +97,7 @@ def main():
         panel.set_yticks([])
         panel.spines[["left", "right", "top"]].set_visible(False)
     panels[-1].set_xlabel(f"ms of a training step of {args.network}, batch of {problem.batch_size}")
-    panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=3, frameon=False, fontsize=8)
+    panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=4, frameon=False, fontsize=8)
     figure.savefig(args.output, dpi=110)
     print(args.output)
 
