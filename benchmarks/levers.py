@@ -44,6 +44,12 @@ def stock_convolutions():
     return graph_mode.stock_convolutions()
 
 
+def stock_gradients_for_weights():
+    from common import layers
+
+    return mock.patch.object(layers, "AVX2_AT_MOST", False)
+
+
 def stock_gelu():
     from common import layers
 
@@ -88,6 +94,7 @@ AS_IT_IS = "as it is"
 LEVERS = {
     AS_IT_IS: Lever(),
     "stock convolutions": Lever(change=stock_convolutions),
+    "stock gradients for the weights": Lever(change=stock_gradients_for_weights),
     "GELU of single operations": Lever(change=stock_gelu),
     "batch normalisation of its parts": Lever(change=parts_of_batch_norm),
     "pooling as a maximum of slices": Lever(change=maximum_of_slices),

@@ -19,7 +19,7 @@ def _multiply_adds(op):
     if op.type in ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"):
         x, y = op.inputs[0], op.outputs[0] if op.type == "Conv2D" else op.inputs[2]
         kernel = op.outputs[0] if op.type == "Conv2DBackpropFilter" else op.inputs[1]
-        # Each pixel of the smaller one meets the whole kernel. (Of a gradient by a forward convolution that is x.)
+        # Each pixel of the smaller one meets the whole kernel. (That is x in a forward convolution for its gradient.)
         pixels = y.shape[:3].num_elements()
         if op.type == "Conv2D":
             pixels = min(pixels, x.shape[:3].num_elements())

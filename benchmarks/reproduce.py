@@ -10,8 +10,6 @@ docs/results.json keeps what was measured, so that single networks can be measur
 import argparse
 import importlib
 import json
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -83,17 +81,9 @@ def size(task, network):
 def train(row, limit, data_dir, folder):
     """Runs the trainer in `folder`, for at most `limit` seconds."""
     command = trainer.command(row.task, row.network, data_dir, folder, row.settings)
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
-        try:
-            status = process.wait(limit)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)
-            status = process.wait()
-        if status not in (0, 128 + signal.SIGINT) or not any(folder.rglob("model.ckpt-*.index")):
-            errors.seek(0)
-            reason = f"ended with status {status}, or saved nothing within {limit:g} s"
-            sys.exit(f"{errors.read()}error: {row.name} {reason}")
+    trainer.run(command, limit)
+    if not any(folder.rglob("model.ckpt-*.index")):
+        sys.exit(f"error: {row.name} saved nothing within {limit:g} s")
 
 
 def measure(row, limit, data, data_dir):

@@ -14,12 +14,9 @@ import argparse
 import importlib
 import math
 import os
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,23 +40,15 @@ def train(task, network, seed, data_dir, folder, limit):
     command = trainer.command(task, network, data_dir, folder, settings, seed)
     kept = folder / "kept"
     kept.mkdir()
-    started = time.time()
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=trainer.ENVIRONMENT)
-        stopped = 0
-        while process.poll() is None:
-            time.sleep(0.2)
-            if time.time() - started > limit and not stopped:
-                process.send_signal(signal.SIGTERM)
-                stopped = 128 + signal.SIGTERM
-            for index in (folder / "checkpoints" / task / network).glob("*.index"):
-                if not (kept / index.name).exists():
-                    data = index.with_suffix(".data-00000-of-00001")
-                    os.link(data, kept / data.name)
-                    os.link(index, kept / index.name)
-        if process.returncode not in (0, stopped):
-            errors.seek(0)
-            sys.exit(f"{errors.read()}error: {' '.join(map(str, command))} failed")
+
+    def keep():
+        for index in (folder / "checkpoints" / task / network).glob("*.index"):
+            if not (kept / index.name).exists():
+                data = index.with_suffix(".data-00000-of-00001")
+                os.link(data, kept / data.name)
+                os.link(index, kept / index.name)
+
+    trainer.run(command, limit, keep)
 
 
 def curve(task, network, seed, data, data_dir, limit):

@@ -30,7 +30,7 @@ STEPS = 7
 KINDS = {  # name: (colour, parts of the names of its operations)
     "convolution": ("#4c72b0", ("Conv2D",)),
     "gradient for the input": ("#55a868", ("Conv2DBackpropInput", "grad/Conv2D")),
-    "gradient for the weights": ("#8172b3", ("BackpropFilter",)),
+    "gradient for the weights": ("#8172b3", ("BackpropFilter", "grad/weights")),
     "matrix product": ("#937860", ("MatMul",)),
     "normalisation": ("#ccb974", ("BatchNorm",)),
     "pooling": ("#64b5cd", ("MaxPool",)),

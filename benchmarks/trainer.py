@@ -1,8 +1,13 @@
-"""What the benchmarks of training share: the command of a run, its log, and the machine that it ran on."""
+"""What the benchmarks of training share: a run, its log, and the machine that it ran on."""
 
+import math
 import os
 import platform
+import signal
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 from common import device
@@ -20,6 +25,28 @@ def command(task, network, data_dir, folder, settings=(), seed=1, precision="flo
     words += ["--seed", str(seed), "--precision", precision, "--data-dir", data_dir]
     words += ["--checkpoint-dir", folder / "checkpoints", "--log-dir", folder / "logs"]
     return words + (["--set", *settings] if settings else [])
+
+
+def run(command, limit=math.inf, watch=lambda: None):
+    """Trains to the end, or stops it after `limit` seconds; calls watch() now and then, and at the end.
+
+    Returns its peak memory in GiB. Exits with the trainer's errors if it fails.
+    """
+    started, expected = time.time(), 0
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=ENVIRONMENT)
+        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:  # wait4, as it tells of the memory
+            watch()
+            if time.time() - started > limit and not expected:
+                process.send_signal(signal.SIGTERM)
+                expected = 128 + signal.SIGTERM
+            time.sleep(0.2)
+        watch()
+        _, status, usage = ended
+        if os.waitstatus_to_exitcode(status) not in (0, expected):
+            errors.seek(0)
+            sys.exit(errors.read().strip() or f"error: {' '.join(map(str, command))} ended by itself")
+    return usage.ru_maxrss / 2**20
 
 
 def scalars(log_dir, tag):

@@ -12,7 +12,6 @@ Prints a line per run, and a table with the mean and the spread.
 
 import argparse
 import importlib
-import os
 import statistics
 import subprocess
 import sys
@@ -27,25 +26,13 @@ from benchmarks import trainer
 from common import checkpoints, command_line, datasets, device, runs, testing
 
 
-def train(task, network, seed, precision, data_dir, folder):
-    """One run in `folder`: its start as time.time(), and its peak memory in GiB."""
-    command = trainer.command(task, network, data_dir, folder, seed=seed, precision=precision)
-    started = time.time()
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=trainer.ENVIRONMENT)
-        _, status, usage = os.wait4(process.pid, 0)
-        if status:
-            errors.seek(0)
-            sys.exit(errors.read().strip() or f"error: {' '.join(map(str, command))} ended by itself")
-    return started, usage.ru_maxrss / 2**20
-
-
 def measure(task, network, seed, precision, data, data_dir, import_seconds):
     """One run, all that is measured of it: {what: number}."""
     forward = importlib.import_module(f"{task}.forward").forward
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        started, memory = train(task, network, seed, precision, data_dir, folder)
+        started = time.time()
+        memory = trainer.run(trainer.command(task, network, data_dir, folder, seed=seed, precision=precision))
         begun = trainer.first_step(folder / "logs" / task / network / "train")
         directory = folder / "checkpoints" / task / network
         record, path = runs.read(directory), checkpoints.latest(directory)

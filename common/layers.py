@@ -12,6 +12,10 @@ import tensorflow.compat.v1 as tf
 # row and column, which would be dropped.
 BEFORE_POOLING = [[0, 0], [1, 0], [1, 0], [0, 0]]
 
+# What the CPU has for arithmetic, as NumPy found it; AVX-512 is X86_V4 since NumPy 2.4, AVX2 is X86_V3.
+_SIMD = set(np.show_config(mode="dicts")["SIMD Extensions"]["found"])
+AVX2_AT_MOST = bool(_SIMD & {"AVX2", "X86_V3"}) and not _SIMD & {"AVX512F", "X86_V4"}
+
 
 def l2(factor):
     """A regularizer: factor · ½Σw²."""
@@ -69,25 +73,28 @@ def conv2d(
 
 @tf.RegisterGradient("Conv2DOfStride1")
 def _conv2d_gradient(op, dy):
-    """On a CPU the gradient for the input by a forward convolution: the kernel turned by 180°, its channels swapped.
+    """On a CPU by forward convolutions, which are exact and faster: see docs/performance.md. On a GPU the stock ones.
 
-    Exact. Without oneDNN it is faster than Conv2DBackpropInput, with it as fast; but where one side is padded and the
-    other is not, neither this nor Conv2DBackpropFilter uses oneDNN, hence tf.pad. On a GPU the stock operations stay.
+    For the input: dy with the kernel turned by 180°, its channels swapped. For the weights, where the map is small and
+    the CPU has no AVX-512: x with dy as its kernel, the images in the place of the channels in.
     """
     x, w = op.inputs
     size, padding, sides = w.shape.as_list()[0], op.get_attr("padding"), op.get_attr("explicit_paddings")
     given = dict(strides=[1, 1, 1, 1], padding=padding, explicit_paddings=sides)
     if "GPU" in op.device:
         dx = tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=w, out_backprop=dy, **given)
-    else:
-        before, after = sides[2:4] if sides else (size // 2, size // 2)
-        across = [size - 1 - before, size - 1 - after]
-        turned = tf.transpose(tf.reverse(w, axis=[0, 1]), [0, 1, 3, 2])
-        dx = tf.nn.conv2d(dy, turned, strides=1, padding=[[0, 0], across, across, [0, 0]])
-        if sides:
-            x, given = tf.pad(x, np.reshape(sides, [4, 2])), dict(strides=[1, 1, 1, 1], padding="VALID")
-    dw = tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=tf.shape(w), out_backprop=dy, **given)
-    return dx, dw
+        return dx, tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=tf.shape(w), out_backprop=dy, **given)
+    margins = np.reshape(sides, [4, 2]) if sides else np.array([[0, 0], [size // 2] * 2, [size // 2] * 2, [0, 0]])
+    across = [[0, 0], *(size - 1 - margins[1:3]).tolist(), [0, 0]]
+    dx = tf.nn.conv2d(dy, tf.transpose(tf.reverse(w, axis=[0, 1]), [0, 1, 3, 2]), strides=1, padding=across)
+    if AVX2_AT_MOST and dy.shape[1] <= 3 * size:
+        with tf.name_scope("weights"):
+            images, kernel = tf.transpose(x, [3, 1, 2, 0]), tf.transpose(dy, [1, 2, 0, 3])
+            dw = tf.nn.conv2d(images, kernel, strides=1, padding=margins.tolist())
+            return dx, tf.transpose(dw, [1, 2, 0, 3])
+    if sides:  # Conv2DBackpropFilter does not use oneDNN where one side is padded and the other is not
+        x, given = tf.pad(x, margins), dict(strides=[1, 1, 1, 1], padding="VALID")
+    return dx, tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=tf.shape(w), out_backprop=dy, **given)
 
 
 def dense(x, units, regularizer, name, initializer=None, bias=0.0):

@@ -1,6 +1,7 @@
 """Layers against the stock operations and NumPy."""
 
 import math
+from unittest import mock
 
 from cifar10 import forward as cifar10
 from common import layers
@@ -18,7 +19,13 @@ def run(*fetches):
 
 
 def check_convolution_gradients(size, channels_in, channels, kernel, stride, padding):
-    """Those of layers.conv2d against those of tf.nn.conv2d, on random images."""
+    """Those of layers.conv2d, as on CPUs with AVX-512 and without, against those of tf.nn.conv2d, on random images."""
+    for avx2_at_most in (False, True):
+        with mock.patch.object(layers, "AVX2_AT_MOST", avx2_at_most):
+            _check_convolution_gradients(size, channels_in, channels, kernel, stride, padding)
+
+
+def _check_convolution_gradients(size, channels_in, channels, kernel, stride, padding):
     random = np.random.default_rng(0)
     with tf.Graph().as_default():
         x = tf.constant(random.normal(size=[4, size, size, channels_in]), tf.float32)
@@ -34,8 +41,19 @@ def check_convolution_gradients(size, channels_in, channels, kernel, stride, pad
     ("kernel", "stride", "padding"),
     [(3, 1, "SAME"), (3, 1, layers.BEFORE_POOLING), (2, 1, "SAME"), (5, 2, "SAME"), (7, 1, "VALID"), (7, 2, "VALID")]
 )
-def test_convolution_gradient_is_the_stock_one(kernel, stride, padding):
-    check_convolution_gradients(15, 3, 8, kernel, stride, padding)
+@pytest.mark.parametrize("size", [15, 9])
+def test_convolution_gradient_is_the_stock_one(size, kernel, stride, padding):
+    check_convolution_gradients(size, 3, 8, kernel, stride, padding)
+
+
+@pytest.mark.parametrize(("size", "stock"), [(9, 0), (10, 1)])
+def test_gradient_for_the_weights_of_small_maps_is_a_forward_convolution_without_avx512(size, stock):
+    for avx2_at_most, expected in ((True, stock), (False, 1)):
+        with mock.patch.object(layers, "AVX2_AT_MOST", avx2_at_most), tf.Graph().as_default() as graph:
+            y = layers.conv2d(tf.zeros([2, size, size, 3]), 4, 3, None, "conv")
+            tf.gradients(y, tf.trainable_variables())
+            types = [op.type for op in graph.get_operations()]
+            assert types.count("Conv2DBackpropFilter") == expected
 
 
 def test_convolution_gradient_is_the_stock_one_for_each_shape_of_the_networks():
