@@ -3,7 +3,7 @@
     python benchmarks/reproduce.py                                # all, up to 22 minutes each
     python benchmarks/reproduce.py --only tutorial --limit 3600   # one of them, for an hour at most
 
-A run that does not end within the limit is stopped as by Ctrl-C, and what it had reached by then is written down.
+A run that does not end within the limit is stopped, and what it had reached by then is written down.
 docs/results.json keeps what was measured, so that single networks can be measured again.
 """
 
