@@ -45,6 +45,7 @@ def stock_convolutions():
 
 
 def stock_gradients_for_weights():
+    """Changes nothing on a CPU with AVX-512."""
     from common import layers
 
     return mock.patch.object(layers, "AVX2_AT_MOST", False)

@@ -73,7 +73,7 @@ def conv2d(
 
 @tf.RegisterGradient("Conv2DOfStride1")
 def _conv2d_gradient(op, dy):
-    """On a CPU by forward convolutions, which are exact and faster: see docs/performance.md. On a GPU the stock ones.
+    """On a CPU by forward convolutions: exact, and as fast or faster (docs/performance.md). On a GPU the stock ones.
 
     For the input: dy with the kernel turned by 180°, its channels swapped. For the weights, where the map is small and
     the CPU has no AVX-512: x with dy as its kernel, the images in the place of the channels in.
