@@ -149,7 +149,6 @@ def main():
     parser.add_argument("--rounds", type=command_line.positive(int), default=5, metavar="N", help="(%(default)s)")
     command_line.add_data_dir(parser)
     args = parser.parse_args()
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     threads = os.cpu_count()
     print(peers.in_process("machine", threads)[0])
     for task, name in NETWORKS:

@@ -83,15 +83,17 @@ def main():
     reached = {network: {target: [] for target in targets} for network in networks}
     limit = args.limit or math.inf
     for network in sorted(networks, key=known.index):
+        ends = []
         for seed in range(1, args.seeds + 1):
             points = curve(args.task, network, seed, data, args.data_dir, math.inf if network == known[0] else limit)
+            ends.append(points[-1][0])
             print(f"{network}, seed {seed}")
             for at, accuracy in points:
                 print(f"  {at:5.0f} s  {accuracy:.2%}", flush=True)
             for target in targets:
                 reached[network][target].append(next((at for at, accuracy in points if accuracy >= target), None))
         if network == known[0] and not args.limit:
-            limit = TIMES * max(at or points[-1][0] for at in reached[network][targets[-1]])
+            limit = TIMES * max(at or end for at, end in zip(reached[network][targets[-1]], ends, strict=True))
     print(f"\nseconds to a test accuracy: median (lowest to highest) of {args.seeds} runs")
     for network, found in reached.items():
         for target, seconds in found.items():

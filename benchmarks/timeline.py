@@ -29,7 +29,7 @@ import tensorflow.compat.v1 as tf
 STEPS = 7
 KINDS = {  # name: (colour, parts of the names of its operations)
     "convolution": ("#4c72b0", ("Conv2D",)),
-    "gradient for the input": ("#55a868", ("Conv2DBackpropInput", "grad/Conv2D")),
+    "gradient for the input": ("#55a868", ("Conv2D_grad/",)),
     "gradient for the weights": ("#8172b3", ("BackpropFilter", "grad/weights")),
     "matrix product": ("#937860", ("MatMul",)),
     "normalisation": ("#ccb974", ("BatchNorm",)),

@@ -30,17 +30,21 @@ def command(task, network, data_dir, folder, settings=(), seed=1, precision="flo
 def run(command, limit=math.inf, watch=lambda: None):
     """Trains to the end, or stops it after `limit` seconds; calls watch() now and then, and at the end.
 
-    Returns its peak memory in GiB. Exits with the trainer's errors if it fails.
+    Returns its peak memory in GiB. Exits with the trainer's errors if it fails. On Linux.
     """
     started, expected = time.time(), 0
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=ENVIRONMENT)
-        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:  # wait4, as it tells of the memory
-            watch()
-            if time.time() - started > limit and not expected:
-                process.send_signal(signal.SIGTERM)
-                expected = 128 + signal.SIGTERM
-            time.sleep(0.2)
+        try:
+            while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:  # wait4, as it tells of the memory
+                watch()
+                if time.time() - started > limit and not expected:
+                    os.kill(process.pid, signal.SIGTERM)  # process.send_signal would wait for it, if it has ended
+                    expected = 128 + signal.SIGTERM
+                time.sleep(0.2)
+        except BaseException:
+            process.kill()
+            raise
         watch()
         _, status, usage = ended
         if os.waitstatus_to_exitcode(status) not in (0, expected):

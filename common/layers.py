@@ -13,7 +13,8 @@ import tensorflow.compat.v1 as tf
 BEFORE_POOLING = [[0, 0], [1, 0], [1, 0], [0, 0]]
 
 # What the CPU has for arithmetic, as NumPy found it; AVX-512 is X86_V4 since NumPy 2.4, AVX2 is X86_V3.
-_SIMD = set(np.show_config(mode="dicts")["SIMD Extensions"]["found"])
+_CPU = np.show_config(mode="dicts").get("SIMD Extensions", {})  # entries that would be empty are not there
+_SIMD = {*_CPU.get("baseline", ()), *_CPU.get("found", ())}
 AVX2_AT_MOST = bool(_SIMD & {"AVX2", "X86_V3"}) and not _SIMD & {"AVX512F", "X86_V4"}
 
 
@@ -65,36 +66,37 @@ def conv2d(
     """
     with tf.variable_scope(name):
         w = weights([kernel_size, kernel_size, x.shape.as_list()[-1], channels], regularizer, initializer)
-        fast = stride == 1 and (padding == BEFORE_POOLING or padding == "SAME" and kernel_size % 2)
-        with tf.get_default_graph().gradient_override_map({"Conv2D": "Conv2DOfStride1"} if fast else {}):
+        even_margins = padding == "SAME" and kernel_size % 2
+        own = stride == 1 and (even_margins or padding == BEFORE_POOLING) and "GPU" not in x.device
+        with tf.get_default_graph().gradient_override_map({"Conv2D": "Conv2DOfStride1"} if own else {}):
             y = tf.nn.conv2d(x, w, strides=stride, padding=padding)
         return tf.nn.bias_add(y, biases(channels, bias)) if use_bias else y
 
 
 @tf.RegisterGradient("Conv2DOfStride1")
 def _conv2d_gradient(op, dy):
-    """On a CPU by forward convolutions: exact, and as fast or faster (docs/performance.md). On a GPU the stock ones.
+    """As the stock ones but for rounding, and as fast or faster on a CPU (docs/performance.md).
 
-    For the input: dy with the kernel turned by 180°, its channels swapped. For the weights, where the map is small and
-    the CPU has no AVX-512: x with dy as its kernel, the images in the place of the channels in.
+    For the input: a forward convolution of dy with the kernel turned by 180°, its channels swapped. For the weights,
+    where the map is small and the CPU has AVX2 but no AVX-512: one of x, with dy as its kernel and the images in the
+    place of the channels in. Else, for the weights, the stock operation.
     """
     x, w = op.inputs
-    size, padding, sides = w.shape.as_list()[0], op.get_attr("padding"), op.get_attr("explicit_paddings")
-    given = dict(strides=[1, 1, 1, 1], padding=padding, explicit_paddings=sides)
-    if "GPU" in op.device:
-        dx = tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=w, out_backprop=dy, **given)
-        return dx, tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=tf.shape(w), out_backprop=dy, **given)
-    margins = np.reshape(sides, [4, 2]) if sides else np.array([[0, 0], [size // 2] * 2, [size // 2] * 2, [0, 0]])
+    size, sides = w.shape.as_list()[0], op.get_attr("explicit_paddings")
+    margins = np.reshape(sides or [0, 0, *[size // 2] * 4, 0, 0], [4, 2])
     across = [[0, 0], *(size - 1 - margins[1:3]).tolist(), [0, 0]]
     dx = tf.nn.conv2d(dy, tf.transpose(tf.reverse(w, axis=[0, 1]), [0, 1, 3, 2]), strides=1, padding=across)
-    if AVX2_AT_MOST and dy.shape[1] <= 3 * size:
-        with tf.name_scope("weights"):
+    with tf.name_scope("weights"):
+        if AVX2_AT_MOST and dy.shape[1] <= 3 * size:
             images, kernel = tf.transpose(x, [3, 1, 2, 0]), tf.transpose(dy, [1, 2, 0, 3])
             dw = tf.nn.conv2d(images, kernel, strides=1, padding=margins.tolist())
             return dx, tf.transpose(dw, [1, 2, 0, 3])
-    if sides:  # Conv2DBackpropFilter does not use oneDNN where one side is padded and the other is not
-        x, given = tf.pad(x, margins), dict(strides=[1, 1, 1, 1], padding="VALID")
-    return dx, tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=tf.shape(w), out_backprop=dy, **given)
+        if sides:  # Conv2DBackpropFilter does not use oneDNN where one side is padded and the other is not
+            x = tf.pad(x, margins)
+        padding = "VALID" if sides else "SAME"
+        return dx, tf.raw_ops.Conv2DBackpropFilter(
+            input=x, filter_sizes=tf.shape(w), out_backprop=dy, strides=[1] * 4, padding=padding
+        )
 
 
 def dense(x, units, regularizer, name, initializer=None, bias=0.0):
@@ -116,8 +118,8 @@ def gelu(x):
     """x · Φ(x), Φ the normal distribution's (Hendrycks and Gimpel, 2016), and its output in "activations".
 
     On a CPU, where the batch size is fixed, as in training, XLA makes one operation of it and one of its gradient. They
-    take less than half as long as the dozen operations else, each of which reads and writes all of x. Not where the
-    batch size varies: XLA compiles again for each shape.
+    take less than half as long as the dozen operations that they would be otherwise, each of which reads and writes all
+    of x. Not where the batch size varies: XLA compiles again for each shape.
     """
     with _scope_of(x):
         fused = x.shape.is_fully_defined() and "GPU" not in x.device

@@ -1,6 +1,9 @@
 """Layers against the stock operations and NumPy."""
 
 import math
+import os
+import subprocess
+import sys
 from unittest import mock
 
 from cifar10 import forward as cifar10
@@ -56,6 +59,13 @@ def test_gradient_for_the_weights_of_small_maps_is_a_forward_convolution_without
             assert types.count("Conv2DBackpropFilter") == expected
 
 
+def test_imports_where_numpy_finds_no_instructions_beyond_its_baseline():
+    found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(found)}
+    code = "from common import layers; print(layers.AVX2_AT_MOST)"
+    assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "False\n"
+
+
 def test_convolution_gradient_is_the_stock_one_for_each_shape_of_the_networks():
     shapes = set()
     for task, network in [(mnist, name) for name in mnist.NETWORKS] + [(cifar10, name) for name in cifar10.NETWORKS]:
@@ -88,8 +98,8 @@ def test_convolution_gradient_on_gpu_is_the_stock_operation(graph):
     with tf.device("/device:GPU:0"):
         x = tf.placeholder(tf.float32, [None, 8, 8, 3])
         y = layers.conv2d(x, 4, 3, None, "conv")
-    tf.gradients(y, x)
-    assert "Conv2DBackpropInput" in {op.type for op in graph.get_operations()}
+        tf.gradients(y, [x, *tf.trainable_variables()])
+    assert {"Conv2DBackpropInput", "Conv2DBackpropFilter"} < {op.type for op in graph.get_operations()}
 
 
 @pytest.mark.parametrize(("cin", "cout"), [(3, 8), (8, 8), (8, 3)])
