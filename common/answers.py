@@ -38,7 +38,7 @@ def run(task, args, forward, networks, network_input, tta=False):
     raise UserError. A picture that cannot be used is reported, the others are still classified, and the status is 1.
     """
     if bool(args.pictures) == args.serve:
-        raise UserError("name the pictures to classify, or --serve for a page in the browser")
+        raise UserError("name the pictures to classify, or --serve for a page in the browser; one of the two")
     for flag in ("sheet", "output_dir") if args.serve else ("host", "port"):
         if getattr(args, flag) not in (None, False):
             raise UserError(f"--{flag.replace('_', '-')} goes {'without' if args.serve else 'with'} --serve")

@@ -70,9 +70,10 @@ def folder_with_one(root, task, network, dataset, wait, real_first=False):
     other_root = None if root == CHECKPOINT_DIR else root
     flags = {"--network": network, "--dataset": dataset, "--checkpoint-dir": other_root}
     command = " ".join([f"python {task}/backward.py", *(f"{flag} {value}" for flag, value in flags.items() if value)])
+    usual = runs.folder(root, task, network, dataset or task) if network else root / task
     told = False
     while not (directory := runs.find(root, task, network, dataset, real_first)) or not latest(directory):
-        place = shown(directory or root / task)
+        place = shown(directory or usual)
         if not wait:
             raise UserError(f"no checkpoint in {place} yet; this makes one: {command}")
         if not told:

@@ -107,8 +107,10 @@ def run(task, args, data, image_format, backward):
     the exit status: 0, or 128 + the number of the signal that ended it. Raises UserError if the folder holds another
     run, or another trainer is at work there.
     """
-    recipe = args.recipe
-    last_step = args.steps or max(1, round(recipe.epochs * len(data.train.labels) / recipe.batch_size))
+    recipe, images = args.recipe, len(data.train.labels)
+    if recipe.batch_size > images:
+        raise UserError(f"batch_size {recipe.batch_size} is more than the {images} training images; set it to less")
+    last_step = args.steps or max(1, round(recipe.epochs * images / recipe.batch_size))
     if last_step >= 2**31:
         raise UserError(f"{recipe.epochs:g} epochs are {last_step:g} steps; set epochs to less, or batch_size to more")
     record = {

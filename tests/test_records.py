@@ -89,8 +89,15 @@ def test_overrides_are_typed():
         command_line.override(TINY["lenet5"], ["batch_size=3", "batch_size=4"])
 
 
-def test_more_epochs_than_steps_can_be_counted_are_refused(tiny):
-    recipe = dataclasses.replace(TINY["lenet5"], epochs=2e9, batch_size=1)
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (dict(epochs=2e9, batch_size=1), "2e.09 epochs are .* steps; set epochs to less, or batch_size to more"),
+        (dict(batch_size=100_000), "batch_size 100000 is more than the .* training images; set it to less"),
+    ],
+)
+def test_more_steps_or_images_than_there_can_be_are_refused(tiny, entries, message):
+    recipe = dataclasses.replace(TINY["lenet5"], **entries)
     args = argparse.Namespace(recipe=recipe, steps=None, network="lenet5", seed=1)
-    with pytest.raises(UserError, match="2e.09 epochs are .* steps; set epochs to less, or batch_size to more"):
+    with pytest.raises(UserError, match=message):
         training.run("mnist", args, tiny, {}, None)

@@ -143,7 +143,7 @@ def test_setting_that_would_change_nothing_is_refused(call, tmp_path, main, netw
 def test_no_checkpoint_says_which_command_makes_one(call, tmp_path, main, flags):
     status, _, err = call(main, *folders(tmp_path), "--network", "lenet5", *flags)
     assert status == 1 and err.count("\n") == 1
-    assert "no checkpoint in" in err
+    assert "no checkpoint in" in err and "mnist/lenet5 yet" in err
     assert f"python mnist/backward.py --network lenet5 --checkpoint-dir {tmp_path / 'checkpoints'}" in err
 
 
