@@ -152,8 +152,9 @@ def _rows(values, start, count):
 
 def session_config(threads):
     """On the CPU, even where there is a GPU."""
-    threads = dict(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads)
-    return tf.ConfigProto(device_count={"GPU": 0}, **threads)
+    return tf.ConfigProto(
+        device_count={"GPU": 0}, intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads
+    )
 
 
 def machine(threads, size=3000, runs=5):
