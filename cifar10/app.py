@@ -14,31 +14,16 @@ from pathlib import Path
 if not __package__:  # run as a script: the path starts at the repository, not at cifar10/
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from cifar10.forward import IMAGE_SIZE, NETWORKS, forward
-from common import answers, command_line, datasets
-
-import numpy as np
-from PIL import Image
-
-
-def views(image):
-    """Views of a photo, each scaled to what the network takes: uint8 [1, views, 32, 32, 3].
-
-    The whole photo, squeezed to a square, and squares of its shorter side: at both ends and in the middle of its longer
-    side. image: Pillow image, RGB.
-    """
-    short = min(image.size)
-    boxes = [(0, 0, *image.size)]
-    for share in (0, 0.5, 1):
-        left, top = ((side - short) * share for side in image.size)
-        boxes.append((left, top, left + short, top + short))
-    size = (IMAGE_SIZE, IMAGE_SIZE)
-    return np.stack([np.asarray(image.resize(size, Image.Resampling.BOX, box)) for box in boxes])[np.newaxis]
+from cifar10.forward import NETWORKS, forward
+from cifar10.picture_to_input import views
+from common import command_line
+from common.app import answers
+from common.data import datasets
 
 
 def main():
     args = answers.parser(__doc__, NETWORKS, datasets.CIFAR10).parse_args()
-    return answers.run("cifar10", args, forward, NETWORKS, views, tta=True)
+    return answers.answer("cifar10", args, forward, NETWORKS, views, tta=True)
 
 
 if __name__ == "__main__":

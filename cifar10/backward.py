@@ -1,11 +1,11 @@
 """Trains a CIFAR-10 network; run cifar10/test.py beside it to see the test accuracy come in.
 
-    python cifar10/backward.py                        # airbench_slim: 88.2 % after 16 min; 89.0 % with test.py --tta
-    python cifar10/backward.py --network airbench     # 89.8 % after 44 min; 90.5 % with --tta
-    python cifar10/backward.py --schedule cosine --checkpoint-dir try --log-dir try    # another recipe, elsewhere
+    python cifar10/backward.py                          # airbench_slim: 88.2 % after 16 min; 89.0 % with test.py --tta
+    python cifar10/backward.py --network airbench       # 89.8 % after 44 min; 90.5 % with --tta
+    python cifar10/backward.py --set schedule=cosine --checkpoint-dir try --log-dir try      # another recipe
 
-(benchmarks/training.py: moving averages of the weights, on a JPEG copy of CIFAR-10; mean of three seeds, and one run of
-airbench; two Zen 4 cores.)
+(benchmarks/accuracy/defaults.py: moving averages of the weights, on a JPEG copy of CIFAR-10; mean of three seeds, and
+one run of airbench; two Zen 4 cores.)
 
 A run that was stopped, in whatever way, goes on where it was when the same command is given again. The data set is
 CIFAR-10 unless --dataset says otherwise; where it cannot be had, drawn shapes.
@@ -18,23 +18,25 @@ if not __package__:  # run as a script: the path starts at the repository, not a
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from cifar10.forward import IMAGE_SIZE, NETWORKS, crop_size, forward, initial_values
-from common import batches, command_line, datasets, optimization, training
-from common.recipe import arguments
+from common import command_line
+from common.data import datasets
+from common.graph import batches, device, optimization
+from common.training import checkpoints, hooks, trainer
+from common.training.report import Report
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 INITIAL_IMAGES = 5000  # that a network may look at before it starts
 
-RECIPES = {name: network.RECIPE for name, network in NETWORKS.items()}
 
-
-def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
+def backward(run, data, checkpoint_dir, log_dir, device_name):
     """Trains a network up to the last step of its run, from the newest checkpoint in checkpoint_dir if there is one.
 
-    record: of run.json. recipe: Recipe. data: datasets.DataSet. Returns what training.loop() returns.
+    run: runs.Run. data: datasets.DataSet. Returns a report.Report, and the number of the signal that ended it early, or
+    None. Raises UserError if the checkpoint does not fit the graph, or training diverges.
     """
-    seed, mean, std = record["seed"], record["image_mean"], record["image_std"]
+    recipe, seed, mean, std = run.recipe, run.seed, run.image_mean, run.image_std
     tf.set_random_seed(seed)
     with tf.device(device_name):
         # Data: uint8, kept on the device.
@@ -44,17 +46,17 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
         global_step = tf.train.get_or_create_global_step()
         step = tf.identity(global_step, "step")  # read once, before the train step increments it
         images, labels = batches.shuffled(train, step, recipe.batch_size, seed)
-        images = batches.random_crop(images, step, seed, recipe.padding, crop_size(record["network"]))
+        images = batches.random_crop(images, step, seed, recipe.padding, crop_size(run.network, run.image_size))
         images = batches.random_mirror(images, step, seed) if recipe.mirror else images
         images = batches.random_light(images, step, seed, recipe.brightness, recipe.contrast)
         images = batches.cutout(images, step, seed, recipe.cutout, fill=mean)
 
         # Logits.
+        initial = initial_values(run.network, data.train.images[:INITIAL_IMAGES], mean, std)
+        x = batches.standardize(images, mean, std)
         with optimization.initialized(recipe):
-            logits = forward(
-                batches.standardize(images, mean, std), True, optimization.regularizer(recipe), record["network"],
-                **initial_values(record["network"], data.train.images[:INITIAL_IMAGES], mean, std),
-            )
+            regularizer = optimization.regularizer(recipe)
+            logits = forward(x, True, regularizer, run.network, len(run.class_names), **initial)
 
         # Loss: of the data, and the terms that the weights left in a collection.
         with tf.name_scope("loss"):
@@ -65,10 +67,10 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
 
         # Learning rate: warm-up and decay as the recipe says, exponential unless it says otherwise.
         epoch = train.size / recipe.batch_size  # steps
-        learning_rate = optimization.learning_rate(recipe, step, record["steps"], epoch)
+        learning_rate = optimization.learning_rate(recipe, step, run.steps, epoch)
 
         # Train step, after the updates of the batch-norm statistics.
-        optimizer = optimization.optimizer(recipe, learning_rate, record["precision"])
+        optimizer = optimization.optimizer(recipe, learning_rate, run.precision)
         gradients = scale_biases(optimizer.compute_gradients(loss), recipe.bias_scale)
         with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
             train_step = optimizer.apply_gradients(gradients, global_step)
@@ -78,14 +80,40 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
         with tf.control_dependencies([train_step]), tf.name_scope("moving_averages"):
             averages = ema.apply(tf.trainable_variables() + tf.moving_average_variables())
 
-        summaries = training.summarize(images, data_loss, loss, gradients, learning_rate, ema)
+        summaries = trainer.summarize(images, data_loss, loss, gradients, learning_rate, ema)
         train_op = tf.group(averages, summaries)
-        evaluators, evaluation_feed = training.evaluators(forward, record, data, train, ema)
+        evaluators, evaluation_feed = trainer.evaluators(forward, run, data, train, ema)
 
-    # Saver and loop.
+    # Saver: of every variable, so that a run goes on from its checkpoint as if it had never stopped.
+    saver = tf.train.Saver(save_relative_paths=True)
+    checkpoints.go_on_from(checkpoint_dir)
+
+    # Hooks: called around each step.
+    writer = tf.summary.FileWriter(str(log_dir))
     watched = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
-    feed = train.feed | evaluation_feed
-    return training.loop(train_op, watched, evaluators, feed, record, recipe, checkpoint_dir, log_dir, device_name)
+    report = Report(run, watched, evaluators, writer)  # progress, validation
+    save = hooks.Save(saver, checkpoint_dir, recipe.save_steps)
+    stop = hooks.StopOnSignal()  # Ctrl-C
+    last = tf.train.StopAtStepHook(last_step=run.steps)
+
+    # Session: with the variables of the newest checkpoint, or their initial values. Loop.
+    scaffold = tf.train.Scaffold(
+        saver=saver, local_init_op=tf.local_variables_initializer(), local_init_feed_dict=train.feed | evaluation_feed
+    )
+    with (
+        tf.name_scope("session"),
+        stop,
+        tf.train.MonitoredTrainingSession(
+            checkpoint_dir=str(checkpoint_dir),
+            scaffold=scaffold,
+            config=device.session_config(device_name, run.precision),
+            hooks=[last, report, hooks.Summaries(writer), save, stop],
+            **hooks.NO_STOCK_HOOKS,
+        ) as session,
+    ):
+        while not session.should_stop():
+            session.run(train_op)
+    return report, stop.received if report.step < run.steps else None
 
 
 def scale_biases(gradients, factor):
@@ -94,20 +122,25 @@ def scale_biases(gradients, factor):
 
 
 def mean_and_std(images):
-    """Of each channel, over all pixels of uint8 [n, height, width, channels]: float64 [channels], 0–255."""
+    """Of each channel, over all pixels of uint8 [n, height, width, channels]: a float each, 0–255."""
     count = images[..., 0].size
     total = images.sum(axis=(0, 1, 2), dtype=np.int64)  # integers: exact, and no copy of the images as floats
     squares = np.einsum("nijc,nijc->c", images, images, dtype=np.int64, casting="safe")
     mean = total / count
-    return mean, np.sqrt(squares / count - mean**2)
+    std = np.sqrt(squares / count - mean**2)
+    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 def main():
-    args = arguments(__doc__, RECIPES, datasets.CIFAR10)
+    args = trainer.arguments(__doc__, NETWORKS, datasets.CIFAR10)
     data = datasets.load_or_generate(datasets.CIFAR10, args.dataset, args.data_dir)
     mean, std = mean_and_std(data.train.images)
-    image_format = {"image_size": IMAGE_SIZE, "image_mean": mean.tolist(), "image_std": std.tolist()}
-    return training.run("cifar10", args, data, image_format, backward)
+    run = trainer.describe(args, data, IMAGE_SIZE, mean, std)
+    with trainer.folders("cifar10", args, run) as (checkpoint_dir, log_dir):
+        if trainer.is_done(run, checkpoint_dir):
+            return 0
+        report, stopped_by = backward(run, data, checkpoint_dir, log_dir, args.device)
+        return trainer.finish(run, report, stopped_by, checkpoint_dir, log_dir)
 
 
 if __name__ == "__main__":

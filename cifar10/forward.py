@@ -1,4 +1,4 @@
-"""The CIFAR-10 networks: forward(x, train, regularizer) gives the logits, by the name of the network.
+"""The CIFAR-10 networks: forward(x, train, regularizer, …) gives the logits of a network.
 
 Each is a file in networks/, with its recipe.
 """
@@ -8,19 +8,19 @@ from cifar10.networks import (
     airbench_mini,
     airbench_slim,
     bn_convnet,
-    complex,
+    complex_model,
     global_average,
     simple,
     three_layer_convnet,
     tutorial,
     two_layer_fc,
 )
+from common.errors import UserError
 
 import numpy as np
 
 IMAGE_SIZE = 32  # pixels, both ways
 NUM_CHANNELS = 3
-NUM_CLASSES = 10
 
 NETWORKS = {
     "airbench_slim": airbench_slim,
@@ -29,34 +29,39 @@ NETWORKS = {
     "two_layer_fc": two_layer_fc,
     "three_layer_convnet": three_layer_convnet,
     "simple": simple,
-    "complex": complex,
+    "complex": complex_model,
     "global_average": global_average,
     "bn_convnet": bn_convnet,
     "tutorial": tutorial,
 }
 
 
-def forward(x, train, regularizer, network="airbench_slim", **initial):
+def forward(x, train, regularizer, network, classes, **initial):
     """Builds a network in the current graph.
 
-    x: float32 [batch, 32, 32, 3], standardised; any batch size. In training, crops of crop_size(network).
+    x: float32 [batch, height, width, 3], standardised; any batch size. In training, crops of crop_size().
     train: a Python bool: batch statistics, or moving averages.
     regularizer: a function of weights, such as layers.l2(1e-4), whose terms go to the collection "losses"; or None.
+    network: one of NETWORKS. classes: how many there are.
     initial: what initial_values() gives, where training starts; later a checkpoint overwrites it.
-    Returns the logits, float32 [batch, 10].
+    Returns the logits, float32 [batch, classes]. Raises UserError for images that are too small for the network.
     """
-    return NETWORKS[network].network(x, train, regularizer, **initial)
+    module = NETWORKS[network]
+    sides, smallest = x.shape.as_list()[1:3], getattr(module, "SMALLEST", 1)
+    if min(sides) < smallest:
+        raise UserError(f"{network} needs images of {smallest}×{smallest} pixels or more, not {sides[0]}×{sides[1]}")
+    return module.network(x, train, regularizer, classes, **initial)
 
 
-def crop_size(network):
+def crop_size(network, image_size):
     """Side of the squares that a network trains on, pixels: a tester or an app still gives it the whole image."""
-    return getattr(NETWORKS[network], "CROP", IMAGE_SIZE)
+    return getattr(NETWORKS[network], "CROP", image_size)
 
 
 def initial_values(network, images, mean, std):
     """What a network wants to know of the images before it starts: keyword arguments of forward().
 
-    images: uint8 [n, 32, 32, 3]. mean, std: of the channels, 0–255.
+    images: uint8 [n, height, width, 3]. mean, std: of the channels, 0–255.
     """
     module = NETWORKS[network]
     return module.initial((images - np.float32(mean)) / np.float32(std)) if hasattr(module, "initial") else {}

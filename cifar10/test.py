@@ -14,14 +14,16 @@ if not __package__:  # run as a script: the path starts at the repository, not a
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from cifar10.forward import NETWORKS, forward
-from common import command_line, datasets, testing
+from common import command_line
+from common.data import datasets
+from common.training import testing
 
 
 def main():
     parser = testing.parser(__doc__, NETWORKS, datasets.CIFAR10)
     parser.add_argument("--tta", action="store_true", help="average each image's logits with its mirror image's")
     args = parser.parse_args()
-    testing.run("cifar10", args, forward, NETWORKS, datasets.CIFAR10, args.tta)
+    testing.test_checkpoints("cifar10", args, forward, NETWORKS, datasets.CIFAR10, args.tta)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,13 @@
-"""What the tasks share. Importing it brings in TensorFlow, in graph mode and without its start-up chatter."""
+"""What the tasks share, in storeys. A module imports from its own storey and from those below it, never from above.
+
+    app/              what a user sees of a trained network: answers, their pictures, the page
+    training/         a run and its traces: recipe, run.json, checkpoints, hooks, evaluation, testing
+    data/   graph/    where images come from; what a graph is made of. They know nothing of each other
+    command_line, errors
+
+Importing `common`, or anything in it, imports TensorFlow: in graph mode, and without its start-up chatter. So a script
+imports from `common` before `tensorflow`.
+"""
 
 import os
 import sys

@@ -1,17 +1,14 @@
-"""The command line: errors of one line, typed overrides of a recipe, the flags that all scripts share."""
+"""The command line: errors of one line, and the flags that all scripts share."""
 
 import argparse
-import dataclasses
 import os
 import sys
 from pathlib import Path
 
+from common.errors import UserError
+
 ROOT = Path(__file__).resolve().parents[1]
 CHECKPOINT_DIR = ROOT / "checkpoints"
-
-
-class UserError(Exception):
-    """A mistake that the user can mend. Its text, one line, says what, where and what to do."""
 
 
 def run(main):
@@ -89,44 +86,3 @@ def shown(path):
     """A path as people read it: relative to the working directory where it is below that."""
     path = Path(path).resolve()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def entry(**limits):
-    """A field of a recipe with limits for override(): least= or above=, below=, choices=; and its default=, if any."""
-    default = {"default": limits.pop("default")} if "default" in limits else {}
-    return dataclasses.field(metadata=limits, **default)
-
-
-def override(recipe, settings):
-    """Returns a copy of the recipe, a dataclass, with settings, a list of "key=value", in the types of its fields.
-
-    Integers are 1 or more and other numbers 0 or more, and below 2³¹, where entry() does not say otherwise. Raises
-    UserError for an unknown key (it lists them), for a key that comes twice, and for a value that is not of the field's
-    type or not within its limits.
-    """
-    types = {field.name: type(getattr(recipe, field.name)) for field in dataclasses.fields(recipe)}
-    limits = {field.name: field.metadata for field in dataclasses.fields(recipe)}
-    changes = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise UserError(f"--set takes KEY=VALUE, not {setting!r}")
-        if key not in types:
-            raise UserError(f"--set {setting}: no entry {key!r} in the recipe; there are {', '.join(types)}")
-        if key in changes:
-            raise UserError(f"--set {setting}: {key} is set twice; give one value")
-        try:
-            changes[key] = types[key](text)
-        except ValueError:
-            kind = "whole number" if types[key] is int else "number"
-            raise UserError(f"--set {setting}: {key} takes a {kind}, not {text!r}") from None
-        if types[key] is str:
-            if changes[key] not in limits[key]["choices"]:
-                raise UserError(f"--set {setting}: {key} must be one of {', '.join(limits[key]['choices'])}")
-            continue
-        least, above = limits[key].get("least", 1 if types[key] is int else 0), limits[key].get("above")
-        below = limits[key].get("below", 2**31)
-        if not least <= changes[key] < below or changes[key] == above:
-            lower = f"at least {least}" if above is None else f"above {above}"
-            raise UserError(f"--set {setting}: {key} must be {lower}, and below {below}")
-    return dataclasses.replace(recipe, **changes)

@@ -14,16 +14,18 @@ from pathlib import Path
 if not __package__:  # run as a script: the path starts at the repository, not at mnist/
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common import answers, command_line, datasets
-from mnist import picture
+from common import command_line
+from common.app import answers
+from common.data import datasets
 from mnist.forward import NETWORKS, forward
+from mnist.picture_to_input import digit, digits
 
 
 def main():
     parser = answers.parser(__doc__, NETWORKS, datasets.MNIST)
     parser.add_argument("--segment", action="store_true", help="read a number: several digits, in one row")
     args = parser.parse_args()
-    return answers.run("mnist", args, forward, NETWORKS, picture.digits if args.segment else picture.digit)
+    return answers.answer("mnist", args, forward, NETWORKS, digits if args.segment else digit)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python mnist/backward.py --network lenet5             # the other networks are in mnist/networks/
     python mnist/backward.py --set learning_rate=0.1 --checkpoint-dir try --log-dir try    # another recipe, elsewhere
 
-(benchmarks/training.py: moving averages of the weights, mean of three seeds, two Zen 4 cores.)
+(benchmarks/accuracy/defaults.py: moving averages of the weights, mean of three seeds, two Zen 4 cores.)
 
 A run that was stopped, in whatever way, goes on where it was when the same command is given again. The data set is
 MNIST unless --dataset says otherwise; where it cannot be had, digits drawn from fonts.
@@ -16,22 +16,25 @@ from pathlib import Path
 if not __package__:  # run as a script: the path starts at the repository, not at mnist/
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common import batches, command_line, datasets, optimization, training
-from common.recipe import arguments
+from common import command_line
+from common.data import datasets
+from common.graph import batches, device, optimization
+from common.training import checkpoints, hooks, trainer
+from common.training.report import Report
 from mnist.forward import IMAGE_SIZE, NETWORKS, forward
 
 import tensorflow.compat.v1 as tf
 
 IMAGE_MEAN, IMAGE_STD = 0.0, 255.0  # the input is (pixel - mean) / std: 0 is paper, and so is the convolutions' padding
-RECIPES = {name: network.RECIPE for name, network in NETWORKS.items()}
 
 
-def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
+def backward(run, data, checkpoint_dir, log_dir, device_name):
     """Trains a network up to the last step of its run, from the newest checkpoint in checkpoint_dir if there is one.
 
-    record: of run.json. recipe: Recipe. data: datasets.DataSet. Returns what training.loop() returns.
+    run: runs.Run. data: datasets.DataSet. Returns a report.Report, and the number of the signal that ended it early, or
+    None. Raises UserError if the checkpoint does not fit the graph, or training diverges.
     """
-    seed = record["seed"]
+    recipe, seed = run.recipe, run.seed
     tf.set_random_seed(seed)
     with tf.device(device_name):
         # Data: uint8, kept on the device.
@@ -44,9 +47,9 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
         images = batches.random_affine(images, step, seed, recipe.degrees, recipe.scale, recipe.shear, recipe.shift)
 
         # Logits.
-        x = batches.standardize(images, record["image_mean"], record["image_std"])
+        x = batches.standardize(images, run.image_mean, run.image_std)
         with optimization.initialized(recipe):
-            logits = forward(x, True, optimization.regularizer(recipe), record["network"])
+            logits = forward(x, True, optimization.regularizer(recipe), run.network, len(run.class_names))
 
         # Loss: of the data, and the terms that the weights left in a collection.
         with tf.name_scope("loss"):
@@ -57,10 +60,10 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
 
         # Learning rate: warm-up and decay as the recipe says, exponential unless it says otherwise.
         epoch = train.size / recipe.batch_size  # steps
-        learning_rate = optimization.learning_rate(recipe, step, record["steps"], epoch)
+        learning_rate = optimization.learning_rate(recipe, step, run.steps, epoch)
 
         # Train step, after the updates of the batch-norm statistics.
-        optimizer = optimization.optimizer(recipe, learning_rate, record["precision"])
+        optimizer = optimization.optimizer(recipe, learning_rate, run.precision)
         gradients = optimizer.compute_gradients(loss)
         with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
             train_step = optimizer.apply_gradients(gradients, global_step)
@@ -70,21 +73,51 @@ def backward(record, recipe, data, checkpoint_dir, log_dir, device_name):
         with tf.control_dependencies([train_step]), tf.name_scope("moving_averages"):
             averages = ema.apply(tf.trainable_variables() + tf.moving_average_variables())
 
-        summaries = training.summarize(images, data_loss, loss, gradients, learning_rate, ema)
+        summaries = trainer.summarize(images, data_loss, loss, gradients, learning_rate, ema)
         train_op = tf.group(averages, summaries)
-        evaluators, evaluation_feed = training.evaluators(forward, record, data, train, ema)
+        evaluators, evaluation_feed = trainer.evaluators(forward, run, data, train, ema)
 
-    # Saver and loop.
+    # Saver: of every variable, so that a run goes on from its checkpoint as if it had never stopped.
+    saver = tf.train.Saver(save_relative_paths=True)
+    checkpoints.go_on_from(checkpoint_dir)
+
+    # Hooks: called around each step.
+    writer = tf.summary.FileWriter(str(log_dir))
     watched = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
-    feed = train.feed | evaluation_feed
-    return training.loop(train_op, watched, evaluators, feed, record, recipe, checkpoint_dir, log_dir, device_name)
+    report = Report(run, watched, evaluators, writer)  # progress, validation
+    save = hooks.Save(saver, checkpoint_dir, recipe.save_steps)
+    stop = hooks.StopOnSignal()  # Ctrl-C
+    last = tf.train.StopAtStepHook(last_step=run.steps)
+
+    # Session: with the variables of the newest checkpoint, or their initial values. Loop.
+    scaffold = tf.train.Scaffold(
+        saver=saver, local_init_op=tf.local_variables_initializer(), local_init_feed_dict=train.feed | evaluation_feed
+    )
+    with (
+        tf.name_scope("session"),
+        stop,
+        tf.train.MonitoredTrainingSession(
+            checkpoint_dir=str(checkpoint_dir),
+            scaffold=scaffold,
+            config=device.session_config(device_name, run.precision),
+            hooks=[last, report, hooks.Summaries(writer), save, stop],
+            **hooks.NO_STOCK_HOOKS,
+        ) as session,
+    ):
+        while not session.should_stop():
+            session.run(train_op)
+    return report, stop.received if report.step < run.steps else None
 
 
 def main():
-    args = arguments(__doc__, RECIPES, datasets.MNIST)
+    args = trainer.arguments(__doc__, NETWORKS, datasets.MNIST)
     data = datasets.load_or_generate(datasets.MNIST, args.dataset, args.data_dir)
-    image_format = {"image_size": IMAGE_SIZE, "image_mean": IMAGE_MEAN, "image_std": IMAGE_STD}
-    return training.run("mnist", args, data, image_format, backward)
+    run = trainer.describe(args, data, IMAGE_SIZE, IMAGE_MEAN, IMAGE_STD)
+    with trainer.folders("mnist", args, run) as (checkpoint_dir, log_dir):
+        if trainer.is_done(run, checkpoint_dir):
+            return 0
+        report, stopped_by = backward(run, data, checkpoint_dir, log_dir, args.device)
+        return trainer.finish(run, report, stopped_by, checkpoint_dir, log_dir)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The MNIST networks: forward(x, train, regularizer) gives the logits, by the name of the network.
+"""The MNIST networks: forward(x, train, regularizer, …) gives the logits of a network.
 
 Each is a file in networks/, with its recipe.
 """
@@ -7,7 +7,6 @@ from mnist.networks import convnet, deep, fully_connected, lenet5, mechanics, so
 
 IMAGE_SIZE = 28  # pixels, both ways
 NUM_CHANNELS = 1
-NUM_CLASSES = 10
 
 NETWORKS = {
     "convnet": convnet,
@@ -19,12 +18,13 @@ NETWORKS = {
 }
 
 
-def forward(x, train, regularizer, network="convnet"):
+def forward(x, train, regularizer, network, classes):
     """Builds a network in the current graph.
 
-    x: float32 [batch, 28, 28, 1], 0 (paper) to 1 (ink); any batch size.
+    x: float32 [batch, height, width, 1], 0 (paper) to 1 (ink); any batch size.
     train: a Python bool: batch statistics and dropout, or moving averages and none.
     regularizer: a function of weights, such as layers.l2(1e-4), whose terms go to the collection "losses"; or None.
-    Returns the logits, float32 [batch, 10].
+    network: one of NETWORKS. classes: how many there are.
+    Returns the logits, float32 [batch, classes].
     """
-    return NETWORKS[network].network(x, train, regularizer)
+    return NETWORKS[network].network(x, train, regularizer, classes)

@@ -1,6 +1,6 @@
 """Where the ink is in a picture of writing: on real paper, in real light."""
 
-from common.command_line import UserError
+from common.errors import UserError
 
 import numpy as np
 from PIL import Image

@@ -13,13 +13,15 @@ from pathlib import Path
 if not __package__:  # run as a script: the path starts at the repository, not at mnist/
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common import command_line, datasets, testing
+from common import command_line
+from common.data import datasets
+from common.training import testing
 from mnist.forward import NETWORKS, forward
 
 
 def main():
     args = testing.parser(__doc__, NETWORKS, datasets.MNIST).parse_args()
-    testing.run("mnist", args, forward, NETWORKS, datasets.MNIST)
+    testing.test_checkpoints("mnist", args, forward, NETWORKS, datasets.MNIST)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,19 @@
 """Fixtures: tiny data in memory, the scripts called in this process or as real programs, real data where it is."""
 
+import argparse
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from common import checkpoints, command_line, datasets, generated, mnist_files, runs
+from common import command_line
+from common.data import datasets, generated, mnist_files
+from common.training import checkpoints, runs, trainer
 from mnist import backward as mnist_backward
+from mnist.forward import NETWORKS
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -36,16 +41,12 @@ def tiny_data_set(draw, title, class_names):
     return datasets.DataSet("generated", title, class_names, "tiny", *splits)
 
 
-def record(network, data, recipe, steps, seed=1, precision="float32"):
-    """What run.json holds of a run."""
+def described(network, data, recipe, steps, seed=1, precision="float32"):
+    """The runs.Run of a network on tiny data."""
     channels = data.train.images.shape[-1]
-    mean, std = (0.0, 255.0) if channels == 1 else ([120.0] * channels, [60.0] * channels)
-    return {
-        "network": network, "dataset": data.name, "dataset_title": data.title, "dataset_sha256": data.digest,
-        "class_names": data.class_names, "image_size": data.train.images.shape[1],
-        "image_mean": mean, "image_std": std, "recipe": dataclasses.asdict(recipe),
-        "seed": seed, "precision": precision, "steps": steps,
-    }  # fmt: skip
+    mean, std = (0.0, 255.0) if channels == 1 else ((120.0,) * channels, (60.0,) * channels)
+    args = argparse.Namespace(network=network, recipe=recipe, steps=steps, seed=seed, precision=precision)
+    return trainer.describe(args, data, data.train.images.shape[1], mean, std)
 
 
 def variables(path):
@@ -57,8 +58,8 @@ def variables(path):
 def train(task, folder, data, recipe, steps, network, seed=1, precision="float32"):
     """Trains by a task's backward() to a global step, in a new graph; the last checkpoint's variables by name."""
     with tf.Graph().as_default():
-        described = record(network, data, recipe, steps, seed, precision)
-        task.backward(described, recipe, data, folder, folder / "logs", CPU)
+        run = described(network, data, recipe, steps, seed, precision)
+        task.backward(run, data, folder, folder / "logs", CPU)
     return variables(checkpoints.latest(folder))
 
 
@@ -144,13 +145,20 @@ def folders(tmp_path):
     return ["--checkpoint-dir", tmp_path / "checkpoints", "--log-dir", tmp_path / "logs"]
 
 
-@pytest.fixture
-def trained(tiny, tmp_path):
-    """A folder of checkpoints of fully_connected, with its run.json; the flags that name it."""
-    folder = runs.folder(tmp_path / "checkpoints", "mnist", "fully_connected", "mnist")
-    folder.mkdir(parents=True)
-    recipe = mnist_backward.RECIPES["fully_connected"]
+@pytest.fixture(scope="session")
+def trained_once(tiny, tmp_path_factory):
+    """A folder of checkpoints of fully_connected, with its run.json, as of the real MNIST."""
+    folder = tmp_path_factory.mktemp("trained")
+    recipe = NETWORKS["fully_connected"].RECIPE
     train(mnist_backward, folder, tiny, recipe, 3, "fully_connected")
-    run = record("fully_connected", tiny, recipe, steps=3)
-    runs.write(folder, run | {"dataset": "mnist", "dataset_title": "MNIST"})
+    run = described("fully_connected", tiny, recipe, steps=3)
+    runs.write(folder, dataclasses.replace(run, dataset="mnist", dataset_title="MNIST"))
+    return folder
+
+
+@pytest.fixture
+def trained(trained_once, tmp_path):
+    """A copy of that folder, and the flags that name it."""
+    folder = runs.folder(tmp_path / "checkpoints", "mnist", "fully_connected", "mnist")
+    shutil.copytree(trained_once, folder)
     return folder, [*folders(tmp_path), "--network", "fully_connected"]

@@ -4,14 +4,19 @@ import dataclasses
 import hashlib
 
 import cifar10.backward
+import cifar10.forward
+from common.training import runs
 from mnist import backward
+from mnist.forward import NETWORKS
 
 import conftest
 
-TINY = {name: dataclasses.replace(recipe, batch_size=8, save_steps=4) for name, recipe in backward.RECIPES.items()}
-RECORD = {"network": "n", "dataset": "mnist", "dataset_title": "MNIST", "dataset_sha256": "s", "class_names": ["0"],
-          "image_size": 28, "image_mean": 0, "image_std": 255, "recipe": {"epochs": 2.0, "momentum": 0.9}, "seed": 1,
-          "steps": 10}  # fmt: skip
+TINY = {name: dataclasses.replace(module.RECIPE, batch_size=8, save_steps=4) for name, module in NETWORKS.items()}
+RUN = runs.Run(
+    network="fully_connected", dataset="mnist", dataset_title="MNIST", dataset_sha256="s",
+    class_names=tuple("0123456789"), image_size=28, image_mean=0.0, image_std=255.0, recipe=TINY["fully_connected"],
+    seed=1, steps=10,
+)  # fmt: skip
 
 
 def train(folder, data, steps, network="fully_connected", seed=1, precision="float32", **changes):
@@ -32,7 +37,7 @@ def scalars(log_dir, tag):
 def train_objects(folder, data, steps, network="airbench_slim", seed=1, **changes):
     """The same for CIFAR-10."""
     changes = {"batch_size": 8, "save_steps": 4} | changes
-    recipe = dataclasses.replace(cifar10.backward.RECIPES[network], **changes)
+    recipe = dataclasses.replace(cifar10.forward.NETWORKS[network].RECIPE, **changes)
     return conftest.train(cifar10.backward, folder, data, recipe, steps, network, seed)
 
 

@@ -5,11 +5,15 @@ import dataclasses
 import io
 import json
 
-from cifar10 import app as cifar10_app
 from cifar10 import backward as cifar10_backward
+from cifar10.forward import NETWORKS as CIFAR10
 from cifar10.forward import forward as cifar10_forward
-from common import calibration, checkpoints, classifier, command_line, drawing, pictures, runs, testing
-from mnist import app, picture
+from cifar10.picture_to_input import views
+from common import command_line
+from common.app import classifier, drawing
+from common.data import pictures
+from common.training import calibration, checkpoints, runs, testing
+from mnist import app, picture_to_input
 from mnist.forward import forward
 
 import conftest
@@ -51,9 +55,9 @@ def test_views_of_a_photo_are_the_whole_and_squares_along_it(size):
     width, height = size
     ramp = np.linspace(0, 255, max(size)).astype(np.uint8)  # along the longer side
     grey = np.broadcast_to(ramp if width >= height else ramp[:, None], (height, width))
-    views = cifar10_app.views(Image.fromarray(np.stack([grey] * 3, axis=-1)))
-    assert views.shape == (1, 4, 32, 32, 3) and views.dtype == np.uint8
-    whole, first, middle, last = views[0].mean(axis=(1, 2, 3))
+    seen = views(Image.fromarray(np.stack([grey] * 3, axis=-1)))
+    assert seen.shape == (1, 4, 32, 32, 3) and seen.dtype == np.uint8
+    whole, first, middle, last = seen[0].mean(axis=(1, 2, 3))
     assert whole == pytest.approx(127, abs=4) and middle == pytest.approx(127, abs=4)
     assert first == pytest.approx(255 - last, abs=4)
     assert last - first == pytest.approx(255 * (max(size) - min(size)) / (max(size) - 1), abs=8)
@@ -61,14 +65,15 @@ def test_views_of_a_photo_are_the_whole_and_squares_along_it(size):
 
 @pytest.fixture
 def untrained(tiny_shapes, tmp_path):
-    """A function of a record's changes: a Classifier of the default CIFAR-10 network after two steps."""
-    recipe = dataclasses.replace(cifar10_backward.RECIPES["airbench_slim"], batch_size=8)
+    """A function of changes of a run: a Classifier of the default CIFAR-10 network after two steps."""
+    recipe = dataclasses.replace(CIFAR10["airbench_slim"].RECIPE, batch_size=8)
     conftest.train(cifar10_backward, tmp_path, tiny_shapes, recipe, 2, "airbench_slim")
-    record = conftest.record("airbench_slim", tiny_shapes, recipe, steps=2)
+    run = conftest.described("airbench_slim", tiny_shapes, recipe, steps=2)
 
     def make(**changes):
         checkpoint = tmp_path / "model.ckpt-2"
-        return classifier.Classifier(cifar10_forward, record | changes, checkpoint, conftest.CPU, tta=True)
+        other = dataclasses.replace(run, **changes)
+        return classifier.Classifier(cifar10_forward, other, checkpoint, conftest.CPU, tta=True)
 
     return make
 
@@ -117,7 +122,7 @@ def test_saliency_is_the_gradient_of_the_class(tiny_shapes, untrained, monkeypat
 @pytest.mark.parametrize(("paper", "ink"), [("white", "black"), ("black", "white"), ((250, 240, 210), (20, 30, 120))])
 def test_digit_is_centred_white_on_black(tmp_path, paper, ink):
     path = draw_seven(tmp_path / "seven.png", paper=paper, ink=ink)
-    image = picture.digit(pictures.read(path))[0, 0, ..., 0].astype(float)
+    image = picture_to_input.digit(pictures.read(path))[0, 0, ..., 0].astype(float)
     rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20 and image.max() == 255
     assert np.ptp(columns) < np.ptp(rows)  # proportions kept
@@ -221,11 +226,11 @@ def test_pretrained_network_answers_where_nothing_is_trained(call, trained, tmp_
 def test_pretrained_network_has_its_stated_accuracy(request, task, forward, data, most_bytes):
     folder = command_line.CHECKPOINT_DIR / task / runs.PRETRAINED
     assert sum(path.stat().st_size for path in folder.iterdir()) < most_bytes
-    record, data = runs.read(folder), request.getfixturevalue(data)
-    if data.digest != record["dataset_sha256"]:
+    run, data = runs.read(folder), request.getfixturevalue(data)
+    if data.digest != run.dataset_sha256:
         pytest.skip(f"the network learnt from another copy of {data.title}")
-    [(_, result)] = testing.test(forward, record, data.test, [checkpoints.named(folder)], conftest.CPU)
-    assert result.accuracy == pytest.approx(record["test_accuracy"], abs=5e-4)  # a few images, for other machines
+    [(_, result)] = testing.test(forward, run, data.test, [checkpoints.named(folder)], conftest.CPU)
+    assert result.accuracy == pytest.approx(run.test_accuracy, abs=5e-4)  # a few images, for other machines
 
 
 def test_pictures_or_a_page(call, trained, tmp_path):

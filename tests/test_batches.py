@@ -1,6 +1,7 @@
 """Batches in the graph: which examples a step takes, and how they are augmented."""
 
-from common import batches, datasets
+from common.data import datasets
+from common.graph import batches
 
 import numpy as np
 import pytest

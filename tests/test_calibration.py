@@ -1,6 +1,6 @@
 """Temperature and calibration error, on probabilities whose truth is known."""
 
-from common import calibration
+from common.training import calibration
 
 import numpy as np
 import pytest

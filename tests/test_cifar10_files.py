@@ -4,8 +4,8 @@ import hashlib
 import io
 import tarfile
 
-from common import cifar10_files, datasets, download, generated
-from common.command_line import UserError
+from common.data import cifar10_files, datasets, download, generated
+from common.errors import UserError
 
 import numpy as np
 import pytest

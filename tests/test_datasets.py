@@ -6,8 +6,8 @@ import http.server
 import struct
 import threading
 
-from common import datasets, download, generated, mnist_files
-from common.command_line import UserError
+from common.data import datasets, download, generated, mnist_files
+from common.errors import UserError
 
 import numpy as np
 import pytest

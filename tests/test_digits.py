@@ -1,7 +1,7 @@
 """From a picture to MNIST's form, on pictures that are drawn with one difficulty each."""
 
-from common.command_line import UserError
-from mnist import picture
+from common.errors import UserError
+from mnist import picture_to_input
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def photo(ink, paper=PAPER):
 
 
 def seen(image):
-    return picture.digit(image)[0, 0, ..., 0] / 255.0
+    return picture_to_input.digit(image)[0, 0, ..., 0] / 255.0
 
 
 def overlap(a, b):
@@ -119,7 +119,7 @@ def test_strokes_get_the_width_of_mnist_whatever_the_pen_and_the_resolution(widt
     image = image.resize([round(side * scale) for side in image.size], Image.Resampling.BICUBIC)
     ink = seen(image)
     length = (140 + 206) / (190 + 22) * 20  # pixels of the two lines, when the digit is 20 pixels high
-    assert ink.sum() / length == pytest.approx(picture.STROKE_WIDTH, rel=0.25)
+    assert ink.sum() / length == pytest.approx(picture_to_input.STROKE_WIDTH, rel=0.25)
 
 
 @pytest.mark.parametrize("color", [(20, 30, 160), (190, 20, 30), (20, 120, 40)])
@@ -134,7 +134,7 @@ def test_pictures_without_a_digit():
     shade = np.linspace(120, 220, 360)[:, None] + random.normal(scale=2, size=[360, 300])
     for image in (photo(np.zeros([360, 300])), photo(np.zeros([360, 300]), shade), Image.new("RGB", (1, 1))):
         with pytest.raises(UserError, match="shows no digit"):
-            picture.digit(image)
+            picture_to_input.digit(image)
 
 
 def written(text, gap=1.5):
@@ -153,7 +153,7 @@ def written(text, gap=1.5):
 
 def test_a_number_is_cut_into_its_digits_from_left_to_right():
     image, alone = written("9021048")
-    found = picture.digits(image)
+    found = picture_to_input.digits(image)
     assert found.shape == (7, 1, 28, 28, 1) and found.dtype == np.uint8
     for one, expected in zip(found, alone, strict=True):
         assert overlap(one[0, ..., 0] / 255.0, seen(expected)) > 0.8
@@ -164,18 +164,18 @@ def test_a_digit_that_ends_at_the_edge_of_a_narrow_strip_is_kept():
     rows = np.flatnonzero((pixels.min(axis=-1) < 128).any(axis=1))
     strip = pixels[rows[0] - 10 : rows[-1] + 10]
     strip[-15:, :170] = strip[-15, :170]  # the foot of the 7
-    assert len(picture.digits(Image.fromarray(strip))) == 5
+    assert len(picture_to_input.digits(Image.fromarray(strip))) == 5
 
 
 def test_a_number_without_the_flag_is_told_apart_from_a_digit():
     with pytest.raises(UserError, match="too wide for a digit; with --segment"):
-        picture.digit(written("90210", gap=1.05)[0])
+        picture_to_input.digit(written("90210", gap=1.05)[0])
 
 
 def test_dashes_and_dots_of_a_number_are_no_digits():
     with_dash, _ = written("555-01.9:")
     without, _ = written("555019")
-    found, expected = picture.digits(with_dash), picture.digits(without)
+    found, expected = picture_to_input.digits(with_dash), picture_to_input.digits(without)
     assert len(found) == 6
     assert all(overlap(a / 255.0, b / 255.0) > 0.8 for a, b in zip(found, expected, strict=True))
 
@@ -184,7 +184,7 @@ def test_digits_that_touch_are_cut_apart():
     image, _ = written("2345", gap=1.2)
     draw = ImageDraw.Draw(image)
     draw.line([(120, 170), (200, 170)], fill=(40, 40, 60), width=6)  # joins the first two
-    assert len(picture.digits(image)) == 4
+    assert len(picture_to_input.digits(image)) == 4
 
 
 def test_strokes_of_one_digit_in_a_number_stay_together():
@@ -193,7 +193,7 @@ def test_strokes_of_one_digit_in_a_number_stay_together():
     for left in (0, 300):
         for stroke in FIVE:
             draw.line([(x + left, y) for x, y in stroke], fill=(40, 40, 40), width=22, joint="curve")
-    found = picture.digits(image)
+    found = picture_to_input.digits(image)
     expected = seen(photo(ink_of(*FIVE)))
     assert len(found) == 2 and all(overlap(one[0, ..., 0] / 255.0, expected) > 0.8 for one in found)
 
@@ -204,7 +204,7 @@ def test_any_picture_is_a_number_or_is_not(seed):
     size = random.integers(1, [200, 6] if seed % 2 else [200, 200])
     image = Image.fromarray(random.integers(0, 2, [*size[::-1], 1], dtype=np.uint8).repeat(3, axis=2) * 255)
     try:
-        assert picture.digits(image).shape[1:] == (1, 28, 28, 1)
+        assert picture_to_input.digits(image).shape[1:] == (1, 28, 28, 1)
     except UserError as error:
         assert str(error).startswith("shows no")
 
@@ -215,4 +215,4 @@ def test_a_page_of_text_is_no_number():
     for x in range(20, 880, 20):
         ImageDraw.Draw(image).line([(x, 40), (x + random.integers(-4, 5), 150)], fill="black", width=5)
     with pytest.raises(UserError, match="shows no number of up to 30 digits: 43"):
-        picture.digits(image)
+        picture_to_input.digits(image)

@@ -7,12 +7,14 @@ import sys
 from unittest import mock
 
 from cifar10 import forward as cifar10
-from common import layers
+from common.graph import layers
 from mnist import forward as mnist
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+
+BEFORE_POOLING = [[0, 0], [1, 0], [1, 0], [0, 0]]  # of a map with an odd number of rows and columns
 
 
 def run(*fetches):
@@ -32,7 +34,7 @@ def _check_convolution_gradients(size, channels_in, channels, kernel, stride, pa
     random = np.random.default_rng(0)
     with tf.Graph().as_default():
         x = tf.constant(random.normal(size=[4, size, size, channels_in]), tf.float32)
-        y = layers.conv2d(x, channels, kernel, None, "conv", use_bias=False, stride=stride, padding=padding)
+        y = layers.conv2d(x, channels, kernel, None, "conv", bias=None, stride=stride, padding=padding)
         dy = tf.constant(random.normal(size=y.shape.as_list()), tf.float32)
         w = tf.trainable_variables()[0]
         stock = tf.gradients(tf.nn.conv2d(x, w, strides=stride, padding=padding), [x, w], dy)
@@ -42,7 +44,7 @@ def _check_convolution_gradients(size, channels_in, channels, kernel, stride, pa
 
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding"),
-    [(3, 1, "SAME"), (3, 1, layers.BEFORE_POOLING), (2, 1, "SAME"), (5, 2, "SAME"), (7, 1, "VALID"), (7, 2, "VALID")]
+    [(3, 1, "SAME"), (3, 1, BEFORE_POOLING), (2, 1, "SAME"), (5, 2, "SAME"), (7, 1, "VALID"), (7, 2, "VALID")]
 )
 @pytest.mark.parametrize("size", [15, 9])
 def test_convolution_gradient_is_the_stock_one(size, kernel, stride, padding):
@@ -62,7 +64,7 @@ def test_gradient_for_the_weights_of_small_maps_is_a_forward_convolution_without
 def test_imports_where_numpy_finds_no_instructions_beyond_its_baseline():
     found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(found)}
-    code = "from common import layers; print(layers.AVX2_AT_MOST)"
+    code = "from common.graph import layers; print(layers.AVX2_AT_MOST)"
     assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "False\n"
 
 
@@ -71,24 +73,24 @@ def test_convolution_gradient_is_the_stock_one_for_each_shape_of_the_networks():
     for task, network in [(mnist, name) for name in mnist.NETWORKS] + [(cifar10, name) for name in cifar10.NETWORKS]:
         with tf.Graph().as_default() as graph:
             images = tf.zeros([1, task.IMAGE_SIZE, task.IMAGE_SIZE, task.NUM_CHANNELS])
-            task.forward(images, True, None, network)
+            task.forward(images, True, None, network, 10)
             for op in graph.get_operations():
                 if op.type == "Conv2D":
                     (_, size, _, _), (kernel, _, channels_in, channels) = (i.shape.as_list() for i in op.inputs)
                     stride, padding = op.get_attr("strides")[1], op.get_attr("padding").decode()
                     if padding == "EXPLICIT":
-                        assert op.get_attr("explicit_paddings") == sum(layers.BEFORE_POOLING, [])
+                        assert op.get_attr("explicit_paddings") == sum(BEFORE_POOLING, [])
                     shapes.add((size, channels_in, channels, kernel, stride, padding))
     assert {(28, 1, 16, 3, 1, "SAME"), (7, 128, 256, 3, 1, "EXPLICIT")} < shapes
     for *shape, padding in shapes:
-        check_convolution_gradients(*shape, layers.BEFORE_POOLING if padding == "EXPLICIT" else padding)
+        check_convolution_gradients(*shape, BEFORE_POOLING if padding == "EXPLICIT" else padding)
 
 
-@pytest.mark.parametrize("size", [31, 15, 7])
+@pytest.mark.parametrize("size", [(31, 31), (7, 7), (6, 6), (6, 9), (5, 8)])
 def test_what_pooling_drops_is_not_computed(size, graph):
-    x = tf.constant(np.random.default_rng(0).normal(size=[2, size, size, 3]), tf.float32)
-    y = layers.conv2d(x, 4, 3, None, "conv", use_bias=False, padding=layers.BEFORE_POOLING)
-    assert y.shape.as_list() == [2, size - 1, size - 1, 4]
+    x = tf.constant(np.random.default_rng(0).normal(size=[2, *size, 3]), tf.float32)
+    y = layers.conv2d(x, 4, 3, None, "conv", bias=None, padding=layers.before_pooling(x))
+    assert y.shape.as_list() == [2, *(side - side % 2 for side in size), 4]
     whole = tf.nn.conv2d(x, tf.trainable_variables()[0], strides=1, padding="SAME")
     pooled, expected = run(layers.max_pool(y, "VALID"), layers.max_pool(whole, "VALID"))
     np.testing.assert_allclose(pooled, expected, rtol=1e-5, atol=1e-6)
@@ -105,7 +107,7 @@ def test_convolution_gradient_on_gpu_is_the_stock_operation(graph):
 @pytest.mark.parametrize(("cin", "cout"), [(3, 8), (8, 8), (8, 3)])
 def test_dirac_starts_with_the_input_itself(cin, cout):
     x = tf.constant(np.random.default_rng(0).normal(size=[2, 6, 6, cin]), tf.float32)
-    y = layers.conv2d(x, cout, 3, None, "conv", use_bias=False, initializer=layers.dirac)
+    y = layers.conv2d(x, cout, 3, None, "conv", bias=None, initializer=layers.dirac)
     given, found = run(x, y)
     kept = min(cin, cout)
     np.testing.assert_allclose(found[..., :kept], given[..., :kept], atol=1e-6)

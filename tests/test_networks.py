@@ -3,7 +3,7 @@
 import cifar10.forward
 import mnist.forward
 from cifar10.networks import airbench as airbench_network
-from common import layers
+from common.graph import layers
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def run(*fetches):
 
 @pytest.mark.parametrize(("task", "name"), NETWORKS)
 def test_l2_terms_are_the_trained_weights_and_no_bias(task, name):
-    task.forward(images(task), True, layers.l2(0.01), name)
+    task.forward(images(task), True, layers.l2(0.01), name, 10)
     fill = [v.assign(tf.fill(v.shape, 0.1 * (i + 1))) for i, v in enumerate(tf.trainable_variables())]
     weights = [v for v in tf.trainable_variables() if v.op.name.endswith("weights")]
     terms = tf.get_collection("losses")
@@ -49,7 +49,7 @@ def test_l2_terms_are_the_trained_weights_and_no_bias(task, name):
 
 @pytest.mark.parametrize(("task", "name"), NETWORKS)
 def test_without_regularizer_there_is_no_term(task, name):
-    task.forward(images(task), True, None, name)
+    task.forward(images(task), True, None, name, 10)
     assert tf.get_collection("losses") == []
 
 
@@ -124,7 +124,7 @@ GOLDEN = {
 
 @pytest.mark.parametrize(("task", "name"), NETWORKS)
 def test_variables_are_those_that_checkpoints_hold(task, name):
-    task.forward(images(task), True, layers.l2(1e-4), name)
+    task.forward(images(task), True, layers.l2(1e-4), name, 10)
     variables = [v for v in tf.global_variables() if v.op.name != "global_step"]
     found = [" ".join([v.op.name, *map(str, v.shape.as_list())]) for v in variables]
     assert found == [line.strip() for line in GOLDEN[name].strip().split("\n") if line.strip()]
@@ -132,7 +132,7 @@ def test_variables_are_those_that_checkpoints_hold(task, name):
 
 @pytest.mark.parametrize(("task", "name"), NETWORKS)
 def test_docstring_counts_the_parameters(task, name):
-    task.forward(images(task), True, None, name)
+    task.forward(images(task), True, None, name, 10)
     count = sum(v.shape.num_elements() for v in tf.trainable_variables())
     assert f"\n{count:,} parameters." in task.NETWORKS[name].__doc__
 
@@ -161,7 +161,7 @@ TRUNCATED = 0.8796  # of the standard deviation that a normal distribution keeps
 )
 def test_initial_values_are_those_of_the_notes(task, name, variable, std, mean):
     tf.set_random_seed(1)
-    task.forward(images(task), True, None, name)
+    task.forward(images(task), True, None, name, 10)
     [values] = run({v.op.name: v for v in tf.global_variables()}[variable])
     assert values.std() == pytest.approx(std, rel=0.06, abs=1e-6)
     assert values.mean() == pytest.approx(mean, abs=0.06 * std + 1e-6)
@@ -179,7 +179,7 @@ def test_recipes_in_steps_are_those_of_the_notes(task, name, steps):
 @pytest.mark.parametrize(("task", "name"), NETWORKS)
 def test_any_batch_size(task, name):
     x = images(task)
-    logits = task.forward(x, False, None, name)
+    logits = task.forward(x, False, None, name, 10)
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         for n in (1, 3):
@@ -193,11 +193,11 @@ def test_any_batch_size(task, name):
 def test_batch_norm_of_a_network_uses_and_moves_its_statistics_in_training_only(task, name):
     """The logits of an image depend on the others of its batch in training, and on nothing but it in testing."""
     x = images(task, 4)
-    training = task.forward(x, True, None, name)
+    training = task.forward(x, True, None, name, 10)
     updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
     assert len(updates) == len(tf.moving_average_variables()) > 1
     with tf.variable_scope("", reuse=True):
-        testing = task.forward(x, False, None, name)
+        testing = task.forward(x, False, None, name, 10)
     assert tf.get_collection(tf.GraphKeys.UPDATE_OPS) == updates
     batch = np.random.default_rng(0).normal(size=x.shape.as_list())
     other = batch.copy()

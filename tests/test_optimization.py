@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from common import layers, optimization
+from common.graph import layers, optimization
 from mnist.networks import convnet
-from mnist.networks.recipe import Recipe
+from mnist.networks.mnist_recipe import MnistRecipe as Recipe
 
 import numpy as np
 import pytest

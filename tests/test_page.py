@@ -9,8 +9,9 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
-from common import classifier, page, runs
-from mnist import picture
+from common.app import classifier, page
+from common.training import runs
+from mnist import picture_to_input
 from mnist.forward import forward
 
 import conftest
@@ -42,13 +43,13 @@ def three(size=300):
 
 @pytest.fixture(scope="module")
 def network():
-    record = runs.read(PRETRAINED)
-    return classifier.Classifier(forward, record, next(PRETRAINED.glob("*.index")).with_suffix(""), conftest.CPU)
+    run = runs.read(PRETRAINED)
+    return classifier.Classifier(forward, run, next(PRETRAINED.glob("*.index")).with_suffix(""), conftest.CPU)
 
 
 @pytest.fixture
 def client(network):
-    return Client(page.application("mnist", "a network", network, picture.digit))
+    return Client(page.application("mnist", network, picture_to_input.digit))
 
 
 def test_picture_is_classified(client):
@@ -93,7 +94,7 @@ def test_paths_and_headers(client):
 
 
 def test_other_sites_and_names_are_refused(network):
-    local = Client(page.application("mnist", "a network", network, picture.digit, page.LOCAL))
+    local = Client(page.application("mnist", network, picture_to_input.digit, page.LOCAL))
     data = png(three())
     assert local.post("/classify", data=data).status_code == 200
     assert local.post("/classify", data=data, headers={"Origin": "http://localhost"}).status_code == 200
@@ -106,7 +107,7 @@ def test_visitors_at_once_get_their_own_answers(client, network):
     pictures = [png(three(size)) for size in (120, 200, 300, 450)]
     alone = [client.post("/classify", data=data).text for data in pictures]
     assert len(set(alone)) == 4
-    app = page.application("mnist", "a network", network, picture.digit)
+    app = page.application("mnist", network, picture_to_input.digit)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda i: Client(app).post("/classify", data=pictures[i % 4]).text, range(40)))
     assert found == [alone[i % 4] for i in range(40)]

@@ -1,7 +1,7 @@
 """Reading pictures in every form that users bring."""
 
-from common import pictures
-from common.command_line import UserError
+from common.data import pictures
+from common.errors import UserError
 
 import numpy as np
 import pytest

@@ -5,33 +5,43 @@ import dataclasses
 import json
 import os
 
-import cifar10.backward
-from common import command_line, runs, training
-from common.command_line import UserError
+from cifar10.forward import NETWORKS as CIFAR10
+from common.data import datasets
+from common.errors import UserError
+from common.training import recipe, runs, trainer
+from mnist import app, backward, test
+from mnist.forward import NETWORKS
 
+import conftest
 import pytest
-from helpers import RECORD, TINY, train
+from helpers import RUN, TINY, train
+
+
+def changed(**fields):
+    """RUN with other fields; those that a recipe has, of its recipe."""
+    entries = {key: fields.pop(key) for key in list(fields) if hasattr(RUN.recipe, key)}
+    return dataclasses.replace(RUN, recipe=dataclasses.replace(RUN.recipe, **entries), **fields)
 
 
 def test_run_with_other_settings_is_refused_by_name(tiny, tmp_path):
-    runs.start(tmp_path, RECORD)
-    runs.start(tmp_path, RECORD | {"seed": 2})  # nothing trained yet: a new run
+    runs.start(tmp_path, RUN)
+    runs.start(tmp_path, changed(seed=2))  # nothing trained yet: a new run
     train(tmp_path, tiny, 1)
-    runs.start(tmp_path, RECORD | {"seed": 2, "steps": 20, "recipe": {"epochs": 4.0, "momentum": 0.9}})
+    runs.start(tmp_path, changed(seed=2, steps=20, epochs=4.0))
     with pytest.raises(UserError, match="recipe.momentum is 0.9 there and 0.5 here; seed is 2 there and 1 here"):
-        runs.start(tmp_path, RECORD | {"recipe": {"epochs": 3.0, "momentum": 0.5}})
-    assert runs.read(tmp_path)["steps"] == 20
+        runs.start(tmp_path, changed(epochs=3.0, momentum=0.5))
+    assert runs.read(tmp_path).steps == 20
     with pytest.raises(UserError, match="steps is 20 there and 30 here"):
-        runs.start(tmp_path, runs.read(tmp_path) | {"steps": 30}, may_grow=False)
-    with pytest.raises(UserError, match="precision is None there and 'bfloat16' here"):
-        runs.start(tmp_path, runs.read(tmp_path) | {"precision": "bfloat16"})
+        runs.start(tmp_path, changed(seed=2, epochs=4.0, steps=30), may_grow=False)
+    with pytest.raises(UserError, match="precision is 'float32' there and 'bfloat16' here"):
+        runs.start(tmp_path, changed(seed=2, precision="bfloat16"))
 
 
 def test_find_gives_the_run_that_was_started_last(tmp_path):
     for age, (network, dataset) in enumerate([("convnet", "mnist"), ("lenet5", "mnist"), ("convnet", "generated")]):
         folder = runs.folder(tmp_path, "mnist", network, dataset)
         folder.mkdir(parents=True)
-        runs.write(folder, RECORD | {"network": network, "dataset": dataset})
+        runs.write(folder, changed(network=network, dataset=dataset))
         os.utime(folder / "run.json", (1000 - age, 1000 - age))
     expected = {
         (None, None): "convnet", ("lenet5", None): "lenet5", (None, "generated"): "convnet-generated",
@@ -56,37 +66,85 @@ def test_second_trainer_is_refused_and_tester_knows_of_the_first(tmp_path):
     assert not runs.is_training(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", json.dumps({"network": "convnet"})])
-def test_damaged_record_is_one_clear_error(tmp_path, text):
-    (tmp_path / "run.json").write_text(text)
-    with pytest.raises(UserError, match="run.json is damaged"):
-        runs.read(tmp_path)
+def damaged(name, value):
+    """A change of what run.json holds: name, such as "recipe.epochs", gets another value, or is taken away for None."""
+    return pytest.param(name, value, id=f"{name}={str(value)[:20]}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        damaged(name, value)
+        for name, value in [
+            ("network", None), ("network", 3), ("network", "../../convnet"), ("network", ""), ("network", "con\nvnet"),
+            ("dataset", "/../../../../x"), ("dataset", ".hidden"), ("dataset", ["mnist"]), ("dataset", "m" * 101),
+            ("dataset_title", "\x1b[2J"), ("dataset_title", None), ("dataset_sha256", 12),
+            ("class_names", "0123456789"), ("class_names", []), ("class_names", [0, 1]), ("class_names", ["a\r", "b"]),
+            ("image_size", "28"), ("image_size", 0), ("image_size", 10**9), ("image_size", 28.5),
+            ("image_mean", None), ("image_mean", [0.0, 0.0]), ("image_mean", "0"), ("image_mean", -1),
+            ("image_std", 0), ("image_std", {}), ("image_std", True),
+            ("recipe", None), ("recipe", "sgd"), ("recipe", []), ("recipe.batch_size", "200"),
+            ("recipe.moving_average_decay", 1.5), ("recipe.moving_average_decay", None), ("recipe.optimizer", "lion"),
+            ("recipe.degrees", "many"), ("seed", "one"), ("seed", -1), ("precision", "float8"), ("steps", 0),
+            ("steps", 10**12), ("versions", "2.21"), ("temperature", 0), ("temperature", "hot"), ("test_accuracy", 99.5),
+        ]
+    ],
+)  # fmt: skip
+def test_damaged_record_is_one_line_that_names_the_field(call, trained, tiny, tmp_path, monkeypatch, name, value):
+    monkeypatch.setitem(datasets.MNIST, "mnist", lambda data_dir: tiny._replace(name="mnist"))
+    folder, flags = trained
+    held = json.loads((folder / "run.json").read_text())
+    *outer, last = name.split(".")
+    place = held[outer[0]] if outer else held
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    (folder / "run.json").write_text(json.dumps(held))
+    picture = conftest.draw_seven(tmp_path / "seven.png")
+    for main, more in (
+        (backward.main, ["--dataset", "mnist"]),
+        (test.main, ["--checkpoint", folder]),
+        (app.main, ["--checkpoint", folder, picture]),
+    ):
+        status, out, err = call(main, *flags, *more)
+        assert status == 1 and out == "" and err.count("\n") == 1
+        assert f"{folder / 'run.json'} is damaged (" in err and last in err
+    assert {path.name for path in tmp_path.iterdir()} <= {"checkpoints", "logs", "seven.png"}
+    assert {path.name for path in (tmp_path / "logs").rglob("*")} <= {"mnist", "fully_connected", "train"}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"null", b"\xff", b"[" * 100_000, b'{"network": "convnet"}'])
+def test_record_that_is_none_is_one_line(tmp_path, content):
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(UserError, match="^[^\n]*run.json is damaged [^\n]*$"):
+        runs.read(tmp_path, NETWORKS)
 
 
 def test_overrides_are_typed():
-    recipe = command_line.override(TINY["lenet5"], ["batch_size=32", "learning_rate=1e-3"])
-    assert (recipe.batch_size, recipe.learning_rate) == (32, 0.001)
-    objects = cifar10.backward.RECIPES["airbench_slim"]
-    assert command_line.override(objects, ["cutout=0", "padding=0", "schedule=cosine"]).cutout == 0
+    small = recipe.change(TINY["lenet5"], ["batch_size=32", "learning_rate=1e-3"])
+    assert (small.batch_size, small.learning_rate) == (32, 0.001)
+    objects = CIFAR10["airbench_slim"].RECIPE
+    assert recipe.change(objects, ["cutout=0", "padding=0", "schedule=cosine"]).cutout == 0
     for setting in ("padding=32", "label_smoothing=1"):
-        with pytest.raises(UserError, match="must be at least 0, and below"):
-            command_line.override(objects, [setting])
+        with pytest.raises(UserError, match="takes a (whole )?number at least 0, and below"):
+            recipe.change(objects, [setting])
     for setting, message in [
         ("batch=3", "no entry 'batch' in the recipe; there are batch_size, epochs, loss"),
-        ("batch_size=3.5", "batch_size takes a whole number, not '3.5'"),
-        ("batch_size=0", "batch_size must be at least 1"),
-        ("learning_rate=-1", "learning_rate must be at least 0"),
-        ("moving_average_decay=2", "moving_average_decay must be at least 0, and below 1"),
-        ("epochs=0", "epochs must be above 0, and below 2147483648"),
-        ("schedule=linear", "schedule must be one of exponential, staircase, cosine, triangular"),
-        ("learning_rate=nan", "learning_rate must be at least 0, and below 2147483648"),
-        ("batch_size=3000000000", "batch_size must be at least 1, and below 2147483648"),
+        ("batch_size=3.5", "batch_size takes a whole number at least 1"),
+        ("batch_size=0", "batch_size takes a whole number at least 1"),
+        ("learning_rate=-1", "learning_rate takes a number at least 0"),
+        ("moving_average_decay=2", "moving_average_decay takes a number at least 0, and below 1"),
+        ("epochs=0", "epochs takes a number above 0, and below 2147483648"),
+        ("schedule=linear", "schedule takes one of exponential, staircase, cosine, triangular"),
+        ("learning_rate=nan", "learning_rate takes a number at least 0, and below 2147483648"),
+        ("batch_size=3000000000", "batch_size takes a whole number at least 1, and below 2147483648"),
         ("batch_size", "KEY=VALUE"),
     ]:
         with pytest.raises(UserError, match=message):
-            command_line.override(TINY["lenet5"], [setting])
+            recipe.change(TINY["lenet5"], [setting])
     with pytest.raises(UserError, match="batch_size is set twice"):
-        command_line.override(TINY["lenet5"], ["batch_size=3", "batch_size=4"])
+        recipe.change(TINY["lenet5"], ["batch_size=3", "batch_size=4"])
 
 
 @pytest.mark.parametrize(
@@ -97,7 +155,7 @@ def test_overrides_are_typed():
     ],
 )
 def test_more_steps_or_images_than_there_can_be_are_refused(tiny, entries, message):
-    recipe = dataclasses.replace(TINY["lenet5"], **entries)
-    args = argparse.Namespace(recipe=recipe, steps=None, network="lenet5", seed=1)
+    chosen = dataclasses.replace(TINY["lenet5"], **entries)
+    args = argparse.Namespace(recipe=chosen, steps=None)
     with pytest.raises(UserError, match=message):
-        training.run("mnist", args, tiny, {}, None)
+        trainer.describe(args, tiny, 28, 0.0, 255.0)

@@ -1,9 +1,62 @@
-"""The repository itself: requirements that agree, run.sh's words."""
+"""The repository itself: storeys, requirements that agree, run.sh's words."""
 
+import ast
 import subprocess
 
 import pytest
 from conftest import ROOT
+
+
+STOREYS = {"app": 3, "training": 2, "data": 1, "graph": 1}  # of common/; what is in none of them is the ground, 0
+
+
+def imports(source):
+    """The modules that a source file imports anywhere in it: {"common.graph.layers", …}."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names}
+    return names
+
+
+def forbidden(room, source):
+    """What a module in a room of common/ imports but may not."""
+    wrong = []
+    for name in imports(source):
+        top, _, rest = name.partition(".")
+        other = rest.partition(".")[0]
+        below = STOREYS.get(other, 0) < STOREYS.get(room, 0) or other == room or other not in STOREYS
+        if top in ("", "mnist", "cifar10", "benchmarks", "tests") or (top == "common" and not below):
+            wrong.append(name)
+    return wrong
+
+
+def test_no_module_imports_from_a_storey_above():
+    modules = list((ROOT / "common").rglob("*.py"))
+    assert {path.parent.name for path in modules} == {"common", *STOREYS}
+    wrong = {path.name: forbidden(path.parent.name, path.read_text()) for path in modules}
+    assert not {name: names for name, names in wrong.items() if names}
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("graph", "from common.training import recipe"),
+        ("graph", "def f():\n    from common.data import datasets"),
+        ("data", "import common.graph.layers"),
+        ("data", "from common.graph.batches import mirror"),
+        ("training", "from common import app"),
+        ("training", "if True:\n    from common.app.page import serve"),
+        ("common", "from common.graph import device"),
+        ("app", "from mnist import forward"),
+        ("app", "from . import page"),
+    ],
+)
+def test_an_import_from_above_would_be_found(room, source):
+    assert forbidden(room, source)
+    assert not forbidden(room, "import numpy as np\nfrom common.errors import UserError")
 
 
 def requirements(name):

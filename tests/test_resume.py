@@ -3,9 +3,10 @@
 import signal
 import time
 
-import cifar10.backward
-from common import hooks, optimization
-from common.command_line import UserError
+import cifar10.forward
+from common.errors import UserError
+from common.graph import optimization
+from common.training import hooks
 from mnist.forward import NETWORKS
 
 import numpy as np
@@ -37,7 +38,7 @@ def test_resumed_run_ends_in_the_same_checkpoint(tiny, tmp_path, network):
     assert not sums_in_any_order(tmp_path / "whole/logs")
 
 
-@pytest.mark.parametrize("network", cifar10.backward.RECIPES)
+@pytest.mark.parametrize("network", cifar10.forward.NETWORKS)
 def test_resumed_cifar10_run_ends_in_the_same_checkpoint(tiny_shapes, tmp_path, network):
     """Crops, mirror images, light, cutout, label smoothing, every optimiser of the notes."""
     train_objects(tmp_path / "whole", tiny_shapes, 3, network, batch_size=4)

@@ -4,22 +4,23 @@ import dataclasses
 import threading
 
 from cifar10 import backward as cifar10_backward
+from cifar10.forward import NETWORKS as CIFAR10
 from cifar10.forward import forward as cifar10_forward
-from common import checkpoints, datasets, runs, testing
-from common.command_line import UserError
+from common.data import datasets
+from common.errors import UserError
+from common.training import checkpoints, runs, testing
 from mnist.forward import forward
 
 import conftest
 import numpy as np
 import pytest
 from conftest import CPU
-from helpers import RECORD, train
+from helpers import RUN, train
 
 
 def evaluated(folder, split, paths, raw=False, skip=True):
     """Runs testing.test: {step: evaluation}."""
-    run = RECORD | {"network": "fully_connected", "recipe": {"moving_average_decay": 0.99}}
-    return dict(testing.test(forward, run, split, paths, CPU, raw, skip_unreadable=skip))
+    return dict(testing.test(forward, RUN, split, paths, CPU, raw=raw, skip_unreadable=skip))
 
 
 def test_tester_restores_averages_and_counts_each_image_once(tiny, tmp_path):
@@ -60,7 +61,7 @@ def test_checkpoint_of_another_network_is_told_by_variable(tiny, tmp_path):
 
 
 def test_follow_gives_each_checkpoint_once_and_ends_with_the_last_step(tiny, tmp_path):
-    runs.write(tmp_path, RECORD | {"steps": 8})
+    runs.write(tmp_path, dataclasses.replace(RUN, steps=8))
     train(tmp_path, tiny, 4)
     seen = []
     for path in checkpoints.follow(tmp_path, interval=0.1):
@@ -71,7 +72,7 @@ def test_follow_gives_each_checkpoint_once_and_ends_with_the_last_step(tiny, tmp
 
 
 def test_follow_ends_when_the_trainer_has_died(tiny, tmp_path):
-    runs.write(tmp_path, RECORD | {"steps": 1000})
+    runs.write(tmp_path, dataclasses.replace(RUN, steps=1000))
     train(tmp_path, tiny, 4)
     locked, may_end = threading.Event(), threading.Event()
 
@@ -92,9 +93,9 @@ def test_follow_ends_when_the_trainer_has_died(tiny, tmp_path):
 
 
 def test_tta_is_the_mean_of_the_logits_of_image_and_mirror_image(tiny_shapes, tmp_path):
-    recipe = dataclasses.replace(cifar10_backward.RECIPES["airbench_slim"], batch_size=8)
+    recipe = dataclasses.replace(CIFAR10["airbench_slim"].RECIPE, batch_size=8)
     conftest.train(cifar10_backward, tmp_path, tiny_shapes, recipe, 2, "airbench_slim")
-    run = conftest.record("airbench_slim", tiny_shapes, recipe, steps=2)
+    run = conftest.described("airbench_slim", tiny_shapes, recipe, steps=2)
     split = tiny_shapes.test
     mirrored = datasets.Split(split.images[:, :, ::-1], split.labels)
     probabilities = {}

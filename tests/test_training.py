@@ -3,8 +3,10 @@
 import dataclasses
 
 import cifar10.backward
+import cifar10.forward
 from cifar10.networks import airbench
-from common import checkpoints, hooks, optimization, testing
+from common.graph import optimization
+from common.training import checkpoints, hooks, testing
 from mnist import backward
 from mnist.forward import forward
 
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from conftest import CPU
-from helpers import RECORD, TINY, scalars, train, train_objects
+from helpers import TINY, scalars, train, train_objects
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
@@ -60,8 +62,8 @@ def test_learning_rate_at_chosen_steps(tiny, tmp_path):
 
 def test_loss_is_that_of_the_data_plus_every_penalty(tiny, tmp_path, graph):
     recipe = TINY["fully_connected"]
-    run = conftest.record("fully_connected", tiny, recipe, steps=1)
-    backward.backward(run, recipe, tiny, tmp_path, tmp_path / "logs", CPU)
+    run = conftest.described("fully_connected", tiny, recipe, steps=1)
+    backward.backward(run, tiny, tmp_path, tmp_path / "logs", CPU)
     initial = train(tmp_path / "frozen", tiny, 1, learning_rate=0.0)
     penalties = 0
     for layer in ("hidden", "logits"):
@@ -75,7 +77,7 @@ def test_loss_is_that_of_the_data_plus_every_penalty(tiny, tmp_path, graph):
 
 def test_whitening_layer_stays_as_it_was(tiny_shapes, tmp_path):
     whole = train_objects(tmp_path, tiny_shapes, 2)
-    mean, std = np.float32(120), np.float32(60)  # conftest.record
+    mean, std = np.float32(120), np.float32(60)  # conftest.described
     expected = airbench.initial((tiny_shapes.train.images - mean) / std)["whitening"]
     np.testing.assert_allclose(whole["whiten/weights"], expected, rtol=1e-4, atol=1e-5)
     assert "whiten/weights/ExponentialMovingAverage" not in whole
@@ -121,7 +123,8 @@ def test_cifar10_loss_is_cross_entropy_of_smoothed_labels_plus_every_l2_term(tin
         )
         assert total == pytest.approx(losses[share] + l2, rel=1e-6)
         squares = sum(np.square(v).sum() for n, v in values.items() if n.endswith("weights") and "whiten" not in n)
-        assert l2 == pytest.approx(0.5 * cifar10.backward.RECIPES["airbench_slim"].regularizer * squares, rel=1e-4)
+        factor = cifar10.forward.NETWORKS["airbench_slim"].RECIPE.regularizer
+        assert l2 == pytest.approx(0.5 * factor * squares, rel=1e-4)
     slope = (losses[0.25] - losses[0.0]) / 0.25
     assert losses[0.75] == pytest.approx(losses[0.0] + 0.75 * slope, rel=1e-4)
     assert losses[0.0] + slope >= np.log(10) - 1e-3 and abs(slope) > 1e-3  # uniform labels: no prediction does better
@@ -141,7 +144,7 @@ def test_seed_changes_the_run(tiny, tmp_path):
 
 def test_evaluate_all_shows_every_split(tiny, tmp_path):
     train(tmp_path, tiny, 4, "mechanics", evaluate="all")
-    run = RECORD | {"network": "mechanics", "recipe": {"moving_average_decay": 0.99}}
+    run = conftest.described("mechanics", tiny, TINY["mechanics"], steps=4)
     splits = {"validation": tiny.validation, "training_set": tiny.train, "test": tiny.test}
     for name, split in splits.items():
         [(step, result)] = testing.test(forward, run, split, [checkpoints.latest(tmp_path)], CPU)

@@ -3,54 +3,58 @@
 1,972,514 parameters. After Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024, whose widths it has.
 """
 
-from cifar10.networks.recipe import Recipe
-from common import layers
+from cifar10.networks.cifar10_recipe import Cifar10Recipe
+from common.graph import layers
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-RECIPE = Recipe(
+SMALLEST = 9  # pixels, both ways: less would be pooled away
+RECIPE = Cifar10Recipe(
     batch_size=256, epochs=16.0, learning_rate=1.0, learning_rate_decay=0.785, warmup_steps=100, regularizer=5e-4,
     label_smoothing=0.2, bias_scale=16.0, padding=2, mirror=1, cutout=12, moving_average_decay=0.998, save_steps=200,
 )
 
 
-def network(x, train, regularizer, widths=(64, 256, 256), whitening=None):
-    """widths: channels of the blocks, whose maps are 31, 15 and 7 pixels wide. whitening: as initial() gives it."""
+def network(x, train, regularizer, classes, widths=(64, 256, 256), whitening=None):
+    """widths: channels of the blocks; of 32 pixels their maps have 31, 15 and 7. whitening: as initial() gives it."""
     x = whiten(x, whitening)
     for block, channels in enumerate(widths, start=1):
         with tf.variable_scope(f"block{block}"):
-            x = layers.max_pool(conv2d(x, channels, regularizer, "conv1", layers.BEFORE_POOLING), "VALID")
+            x = layers.max_pool(conv2d(x, channels, regularizer, "conv1", layers.before_pooling(x)), "VALID")
             x = layers.gelu(layers.batch_norm(x, train, "norm1"))
             x = conv2d(x, channels, regularizer, "conv2")
             x = layers.gelu(layers.batch_norm(x, train, "norm2"))
     x = tf.reduce_max(x, axis=[1, 2])
-    return layers.dense(x, 10, regularizer, "logits") / 8  # or the first steps only shrink the logits
+    return layers.dense(x, classes, regularizer, "logits") / 8  # or the first steps only shrink the logits
 
 
 def conv2d(x, channels, regularizer, name, padding="SAME"):
-    return layers.conv2d(x, channels, 3, regularizer, name, False, padding=padding, initializer=layers.dirac)
+    return layers.conv2d(x, channels, 3, regularizer, name, bias=None, padding=padding, initializer=layers.dirac)
 
 
 def whiten(x, kernels):
-    """The first layer: 2×2 patches to 24 channels by kernels that are not trained; its biases are."""
+    """The first layer: 2×2 patches, with kernels that are not trained; the biases are. 24 channels out of 3."""
     with tf.variable_scope("whiten"):
         initializer = tf.initializers.he_normal() if kernels is None else tf.constant_initializer(kernels)
-        w = tf.get_variable("weights", [2, 2, 3, 24], initializer=initializer, trainable=False)
+        channels = x.shape.as_list()[-1]
+        w = tf.get_variable("weights", [2, 2, channels, 8 * channels], initializer=initializer, trainable=False)
         x = tf.nn.conv2d(x, w, strides=1, padding="VALID")
-        return layers.gelu(tf.nn.bias_add(x, layers.biases(24)))
+        return layers.gelu(tf.nn.bias_add(x, layers.biases(8 * channels)))
 
 
 def initial(images):
     """What the first layer starts from: kernels that make the channels of 2×2 patches uncorrelated, of variance 1.
 
-    float32 [2, 2, 3, 24]: the 12 eigenvectors of the patches' covariance, each divided by the root of its eigenvalue,
-    and their negatives, as the activation that follows keeps one sign (Page, "How to train your ResNet 8", 2019).
-    images: float32 [n, 32, 32, 3], standardised.
+    float32 [2, 2, 3, 24] of 3 channels: the 12 eigenvectors of the patches' covariance, each divided by the root of its
+    eigenvalue, and their negatives: the activation that follows keeps one sign (Page, "How to train your ResNet 8",
+    2019).
+    images: float32 [n, height, width, channels], standardised.
     """
-    size = 2
-    patches = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))  # [n, 31, 31, 3, 2, 2]
-    patches = patches.transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * 3)
+    size, channels = 2, images.shape[-1]
+    # [n, height - 1, width - 1, channels, 2, 2]
+    patches = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
+    patches = patches.transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * channels)
     values, vectors = np.linalg.eigh(patches.T @ patches / len(patches))
-    kernels = (vectors / np.sqrt(values + 5e-4)).reshape(size, size, 3, -1)
+    kernels = (vectors / np.sqrt(values + 5e-4)).reshape(size, size, channels, -1)
     return {"whitening": np.concatenate([kernels, -kernels], axis=-1).astype(np.float32)}

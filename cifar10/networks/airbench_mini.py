@@ -6,8 +6,8 @@
 from cifar10.networks import airbench, airbench_slim
 
 RECIPE = airbench_slim.RECIPE
-initial = airbench.initial
+SMALLEST, initial = airbench.SMALLEST, airbench.initial
 
 
-def network(x, train, regularizer, whitening=None):
-    return airbench.network(x, train, regularizer, (32, 96, 160), whitening)
+def network(x, train, regularizer, classes, whitening=None):
+    return airbench.network(x, train, regularizer, classes, (32, 96, 160), whitening)

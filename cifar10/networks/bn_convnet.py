@@ -4,19 +4,19 @@
 validation images.
 """
 
-from cifar10.networks.recipe import Recipe
-from common import layers
+from cifar10.networks.cifar10_recipe import Cifar10Recipe
+from common.graph import layers
 
-RECIPE = Recipe(
+RECIPE = Cifar10Recipe(
     batch_size=32, epochs=10.0, learning_rate=1e-2, regularizer=0.01, moving_average_decay=0.99, save_steps=700
 )
 
 
-def network(x, train, regularizer):
+def network(x, train, regularizer, classes):
     for i, (channels, size) in enumerate(((128, 5), (256, 3), (256, 3), (128, 5)), start=1):
         x = layers.conv2d(x, channels, size, None, f"conv{i}")
         x = layers.relu(layers.batch_norm(x, train, f"norm{i}"))
         if i in (2, 4):
             x = layers.max_pool(x)
-    x = layers.dense(layers.flatten(x), 10, regularizer, "logits")
+    x = layers.dense(layers.flatten(x), classes, regularizer, "logits")
     return layers.batch_norm(x[:, None, None], train, "norm5")[:, 0, 0]

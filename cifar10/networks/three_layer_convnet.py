@@ -4,13 +4,13 @@
 --set optimizer=sgd it is 47.5 %.
 """
 
-from cifar10.networks.recipe import Recipe
-from common import layers
+from cifar10.networks.cifar10_recipe import Cifar10Recipe
+from common.graph import layers
 
-RECIPE = Recipe(batch_size=64, epochs=1.0, learning_rate=3e-3, moving_average_decay=0.99, save_steps=350)
+RECIPE = Cifar10Recipe(batch_size=64, epochs=1.0, learning_rate=3e-3, moving_average_decay=0.99, save_steps=350)
 
 
-def network(x, train, regularizer):
+def network(x, train, regularizer, classes):
     x = layers.relu(layers.conv2d(x, 32, 5, regularizer, "conv1"))
     x = layers.relu(layers.conv2d(x, 16, 3, regularizer, "conv2"))
-    return layers.dense(layers.flatten(x), 10, regularizer, "logits")
+    return layers.dense(layers.flatten(x), classes, regularizer, "logits")

@@ -5,23 +5,23 @@ L2 on the two hidden layers. Each image is standardised by itself, after the dat
 the notes: 86 %.
 """
 
-from cifar10.networks.recipe import Recipe
-from common import layers
+from cifar10.networks.cifar10_recipe import Cifar10Recipe
+from common.graph import layers
 
 import tensorflow.compat.v1 as tf
 
-CROP = 24  # pixels, both ways
-RECIPE = Recipe(
+CROP = SMALLEST = 24  # pixels, both ways
+RECIPE = Cifar10Recipe(
     batch_size=128, epochs=1000.0, optimizer="sgd", learning_rate=0.1, schedule="staircase", learning_rate_decay=0.1,
     decay_epochs=350.0, regularizer=0.004, moving_average_decay=0.9999, save_steps=1000,
     mirror=1, brightness=63.0, contrast=0.8,
 )
 
 
-def network(x, train, regularizer):
-    """x: [batch, 32, 32, 3], of which the middle is taken, or crops, [batch, 24, 24, 3]."""
-    margin = (x.shape.as_list()[1] - CROP) // 2
-    x = tf.image.per_image_standardization(x[:, margin : margin + CROP, margin : margin + CROP])
+def network(x, train, regularizer, classes):
+    """x: [batch, height, width, 3]; the middle is taken, 24×24 pixels."""
+    top, left = ((side - CROP) // 2 for side in x.shape.as_list()[1:3])
+    x = tf.image.per_image_standardization(x[:, top : top + CROP, left : left + CROP])
 
     def normal(stddev):
         return tf.initializers.truncated_normal(stddev=stddev)
@@ -32,4 +32,4 @@ def network(x, train, regularizer):
     x = layers.max_pool(layers.local_response_norm(x), size=3)
     x = layers.relu(layers.dense(layers.flatten(x), 384, regularizer, "local3", initializer=normal(0.04), bias=0.1))
     x = layers.relu(layers.dense(x, 192, regularizer, "local4", initializer=normal(0.04), bias=0.1))
-    return layers.dense(x, 10, None, "softmax_linear", initializer=normal(1 / 192))
+    return layers.dense(x, classes, None, "softmax_linear", initializer=normal(1 / 192))

@@ -3,22 +3,22 @@
 82,266 parameters. The default: Nesterov's momentum, distorted digits, and a learning rate that decays within 8 epochs.
 """
 
-from common import layers
-from mnist.networks.recipe import Recipe
+from common.graph import layers
+from mnist.networks.mnist_recipe import MnistRecipe
 
 import tensorflow.compat.v1 as tf
 
-RECIPE = Recipe(
+RECIPE = MnistRecipe(
     batch_size=256, epochs=8.0, learning_rate=0.3, learning_rate_decay=0.57, warmup_steps=50, regularizer=5e-4,
     degrees=13.0, scale=0.13, shear=0.2, shift=2.6, moving_average_decay=0.998, save_steps=200,
 )
 
 
-def network(x, train, regularizer):
+def network(x, train, regularizer, classes):
     for stage, channels in (("stage1", 16), ("stage2", 32), ("stage3", 64)):
         with tf.variable_scope(stage):
-            x = layers.conv2d(x, channels, 3, regularizer, "conv1", use_bias=False)
+            x = layers.conv2d(x, channels, 3, regularizer, "conv1", bias=None)
             x = layers.relu(layers.batch_norm(x, train, "norm1"))
-            x = layers.max_pool(layers.conv2d(x, channels, 3, regularizer, "conv2", use_bias=False))
+            x = layers.max_pool(layers.conv2d(x, channels, 3, regularizer, "conv2", bias=None))
             x = layers.relu(layers.batch_norm(x, train, "norm2"))
-    return layers.dense(layers.flatten(x), 10, regularizer, "logits")
+    return layers.dense(layers.flatten(x), classes, regularizer, "logits")

@@ -4,19 +4,19 @@
 notes: about 98 %.
 """
 
-from common import layers
-from mnist.networks.recipe import Recipe
+from common.graph import layers
+from mnist.networks.mnist_recipe import MnistRecipe
 
 import tensorflow.compat.v1 as tf
 
-RECIPE = Recipe(
+RECIPE = MnistRecipe(
     batch_size=200, epochs=60.0, optimizer="sgd", learning_rate=0.1, learning_rate_decay=0.99, regularizer=1e-4,
     moving_average_decay=0.99, save_steps=1000,
 )
 
 
-def network(x, train, regularizer):
+def network(x, train, regularizer, classes):
     normal = tf.initializers.truncated_normal(stddev=0.1)
     x = layers.flatten(x)
     x = layers.relu(layers.dense(x, 500, regularizer, "hidden", initializer=normal))
-    return layers.dense(x, 10, regularizer, "logits", initializer=normal)
+    return layers.dense(x, classes, regularizer, "logits", initializer=normal)

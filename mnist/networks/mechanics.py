@@ -3,21 +3,21 @@
 104,938 parameters. Plain gradient descent; evaluates the training, validation and test sets every 1,000 steps.
 """
 
-from common import layers
-from mnist.networks.recipe import Recipe
+from common.graph import layers
+from mnist.networks.mnist_recipe import MnistRecipe
 
 import tensorflow.compat.v1 as tf
 
-RECIPE = Recipe(
+RECIPE = MnistRecipe(
     batch_size=100, epochs=2000 * 100 / 55_000, optimizer="sgd", learning_rate=0.01, evaluate="all",
     moving_average_decay=0.99, save_steps=1000,
 )
 
 
-def network(x, train, regularizer):
+def network(x, train, regularizer, classes):
     x = layers.relu(dense(layers.flatten(x), 128, regularizer, "hidden1"))
     x = layers.relu(dense(x, 32, regularizer, "hidden2"))
-    return dense(x, 10, regularizer, "softmax_linear")
+    return dense(x, classes, regularizer, "softmax_linear")
 
 
 def dense(x, units, regularizer, name):

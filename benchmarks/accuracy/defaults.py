@@ -1,0 +1,94 @@
+"""Measures what the README says of training: accuracy, time, start-up and memory.
+
+    python benchmarks/accuracy/defaults.py mnist                          # the default network, three seeds
+    python benchmarks/accuracy/defaults.py cifar10 --networks airbench --seeds 1
+    python benchmarks/accuracy/defaults.py mnist --precision bfloat16
+
+Each run is TASK/backward.py in a temporary folder, with its own recipe; its last checkpoint is tested afterwards.
+Training seconds count from the end of the first step to that checkpoint, with all validations and summaries between.
+
+Prints a line per run, and a table with the mean and the spread.
+"""
+
+import argparse
+import importlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[0] = str(ROOT)
+
+from benchmarks import runner
+from common import command_line
+from common.data import datasets
+from common.graph import device
+from common.training import checkpoints, runs, testing
+
+
+def measure(task, network, seed, precision, data, data_dir, import_seconds):
+    """One run, all that is measured of it: {what: number}."""
+    forward = importlib.import_module(f"{task}.forward").forward
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        started = time.time()
+        memory = runner.run(runner.command(task, network, data_dir, folder, seed=seed, precision=precision))
+        begun = runner.first_step(folder / "logs" / task / network / "train")
+        directory = folder / "checkpoints" / task / network
+        run, path = runs.read(directory), checkpoints.latest(directory)
+        result = {}
+        for name, tta in (("EMA", False), ("EMA, TTA", True))[: 2 if task == "cifar10" else 1]:
+            [(_, found)] = testing.test(forward, run, data.test, [path], runner.CPU, tta=tta)
+            result[f"test accuracy ({name}) %"] = 100 * found.accuracy
+        result["training s"] = Path(f"{path}.index").stat().st_mtime - begun
+        result["start to first step, above import s"] = begun - started - import_seconds
+        result["peak memory GiB"] = memory
+    shown = ", ".join(f"{name} {value:.2f}" for name, value in result.items())
+    print(f"{network} seed {seed}: {run.steps} steps, {shown}", flush=True)
+    return result
+
+
+def import_time():
+    """Seconds of `import tensorflow` in a new process, the median of five."""
+    times = []
+    for _ in range(5):
+        before = time.time()
+        subprocess.run([sys.executable, "-c", "import tensorflow"], check=True, stderr=subprocess.DEVNULL)
+        times.append(time.time() - before)
+    return statistics.median(times)
+
+
+def main():
+    parser = command_line.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=list(datasets.FAMILIES))
+    parser.add_argument("--networks", nargs="+", metavar="NAME", help="default: the task's default network")
+    positive = command_line.positive(int)
+    parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="runs of each network (%(default)s)")
+    parser.add_argument("--precision", choices=device.PRECISIONS, default="float32", help="of training (%(default)s)")
+    command_line.add_data_dir(parser)
+    args = parser.parse_args()
+    data = datasets.FAMILIES[args.task][args.task](args.data_dir)
+    networks = args.networks or list(importlib.import_module(f"{args.task}.forward").NETWORKS)[:1]
+    import_seconds = import_time()
+    print(f"{runner.machine()}; {data.title}")
+    print(f"import tensorflow: {import_seconds:.2f} s", flush=True)
+    results = {
+        network: [
+            measure(args.task, network, seed, args.precision, data, args.data_dir, import_seconds)
+            for seed in range(1, args.seeds + 1)
+        ]
+        for network in networks
+    }
+    print("\nmean (lowest to highest) of", args.seeds, "runs")
+    for network, rows in results.items():
+        print(network)
+        for name in rows[0]:
+            values = [row[name] for row in rows]
+            print(f"  {name:38} {statistics.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,105 @@
+"""Draws MNIST's digits as photos of paper would show them: read_pictures.py reads these where no photos are."""
+
+import io
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+HEIGHT, WIDTH = 640, 480  # pixels of a photo of one digit
+KINDS = (
+    "plain", "shadow", "squared paper", "ruled paper", "table's edge", "grain", "specks", "pencil", "fine pen",
+    "felt pen", "small", "large", "blurred", "chalk",
+)  # fmt: skip
+SIZES = {"small": (60, 110), "large": (400, 470)}  # pixels that MNIST's 28 become; else:
+USUAL_SIZE = (120, 400)
+LEVELS = {"fine pen": 0.7, "felt pen": 0.1}  # of ink, where a stroke ends; else at a half
+PENCIL, PEN = (0.25, 0.5), (0.6, 0.95)  # how much of the paper the ink covers
+
+
+def digit(random, image, kinds):
+    """One digit somewhere on a sheet of paper, by daylight, as a JPEG file had it: a Pillow image.
+
+    random: numpy Generator. image: uint8 [28, 28]. kinds: of KINDS, the difficulties.
+    """
+    rows, columns = np.indices([HEIGHT, WIDTH]).astype(np.float32)
+    ink = np.zeros([HEIGHT, WIDTH], np.float32)
+    size = int(random.uniform(*next((SIZES[kind] for kind in kinds if kind in SIZES), USUAL_SIZE)))
+    top, left = random.integers(HEIGHT - size), random.integers(WIDTH - size)
+    large = np.asarray(Image.fromarray(image).resize([size, size]), np.float32) / 255
+    large = ndimage.gaussian_filter(large, size / 60)
+    level = next((LEVELS[kind] for kind in kinds if kind in LEVELS), 0.5)
+    ink[top : top + size, left : left + size] = ((large - level) * 8 + 0.5).clip(0, 1)
+
+    paper = random.uniform(170, 245) * np.array([1, random.uniform(0.93, 1), random.uniform(0.8, 1)])
+    paper = np.broadcast_to(paper, [HEIGHT, WIDTH, 3])
+    if kinds & {"squared paper", "ruled paper"}:
+        paper = paper * (1 - _lines(random, rows, columns, "squared paper" in kinds)[..., None] * [1, 0.8, 0.4])
+    if "table's edge" in kinds:
+        turned = [columns, WIDTH - columns, rows, HEIGHT - rows][random.integers(4)]
+        table = (turned < random.uniform(20, 60) + random.uniform(-0.05, 0.05) * (rows + columns))[..., None]
+        paper, ink = np.where(table, random.uniform(20, 110, 3), paper), ink * ~table[..., 0]
+    if "specks" in kinds:
+        for row, column in zip(random.uniform(0, HEIGHT, 8), random.uniform(0, WIDTH, 8), strict=True):
+            speck = (rows - row) ** 2 + (columns - column) ** 2 < random.uniform(1, 16)
+            paper = np.where(speck[..., None], 60, paper)
+
+    cover = ink[..., None] * random.uniform(*(PENCIL if "pencil" in kinds else PEN))
+    pixels = paper + (random.uniform(20, [60, 60, 140]) - paper) * cover
+    angle = random.uniform(0, 2 * np.pi)
+    across = np.cos(angle) * (columns / WIDTH - 0.5) + np.sin(angle) * (rows / HEIGHT - 0.5)  # -0.7 to 0.7
+    dark = random.uniform(0.35, 0.65) if "shadow" in kinds else random.uniform(0, 0.3)
+    softness = random.uniform(0.02, 0.1) if "shadow" in kinds else 0.4
+    pixels *= 1 - dark / (1 + np.exp(-across[..., None] / softness))
+    if "grain" in kinds:
+        pixels += _grain(random, pixels.shape[:2], random.uniform(10, 40))
+    if "blurred" in kinds:
+        blur = random.uniform(2, 6)
+        pixels = ndimage.gaussian_filter(pixels, (blur, blur, 0))
+    if "chalk" in kinds:
+        pixels = 255 - pixels
+    pixels += random.normal(scale=random.uniform(1, 7), size=pixels.shape)
+    file = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=int(random.integers(50, 95)))
+    return Image.open(file).convert("RGB")
+
+
+def number(random, images):
+    """Digits beside each other on grainy paper, in uneven light, sloping: a Pillow image. images: uint8 [n, 28, 28]."""
+    scale = random.uniform(1.5, 5)
+    parts = []
+    for image in images:
+        columns = np.flatnonzero(image.any(axis=0))
+        part = Image.fromarray(image[:, columns[0] : columns[-1] + 1])
+        size = [max(1, round(side * scale * random.uniform(0.9, 1.1))) for side in part.size]
+        parts.append(np.asarray(part.resize(size), np.float32) / 255)
+    gaps = [round(scale * random.uniform(2, 12)) for _ in parts]
+    margin = round(14 * scale)
+    height = max(part.shape[0] for part in parts) + 2 * margin
+    ink = np.zeros([height, sum(part.shape[1] for part in parts) + sum(gaps) + 2 * margin], np.float32)
+    left = margin
+    for part, gap in zip(parts, gaps, strict=True):
+        top = margin + round(scale * random.uniform(-2, 2))
+        ink[top : top + part.shape[0], left : left + part.shape[1]] = part
+        left += part.shape[1] + gap
+    ink = ndimage.rotate(ink, random.uniform(-8, 8), order=1).clip(0, 1)[..., None]
+    rows, columns = np.indices(ink.shape[:2])
+    light = 1 - 0.35 * random.random() * (rows / ink.shape[0] + columns / ink.shape[1]) / 2
+    paper = random.uniform(170, 250, 3) * light[..., None] + _grain(random, ink.shape[:2], random.uniform(0, 25))
+    pixels = paper + (random.uniform(0, 90, 3) - paper) * ink * random.uniform(0.75, 1)
+    pixels += random.normal(scale=random.uniform(0, 6), size=pixels.shape)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def _grain(random, size, strength):
+    """What paper adds to grey values: float [height, width, 1]."""
+    return ndimage.gaussian_filter(random.normal(size=size), random.uniform(0.5, 3))[..., None] * strength
+
+
+def _lines(random, rows, columns, squared):
+    """How dark the lines of ruled or squared paper are, 0 to 1: float [height, width]."""
+    distance, width, turn = random.uniform(25, 60), random.uniform(1, 2.5), random.uniform(-0.06, 0.06)
+    on_line = (rows - turn * columns) % distance < width
+    if squared:
+        on_line |= (columns + turn * rows) % distance < width
+    return on_line * random.uniform(0.15, 0.45)

@@ -1,0 +1,72 @@
+"""What the benchmarks of training share: a run, its log, and the machine that it ran on."""
+
+import math
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from common.graph import device
+
+import tensorflow.compat.v1 as tf
+
+ROOT = Path(__file__).resolve().parents[1]
+CPU = device.resolve("cpu")
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}  # `common` set it: errors only
+
+
+def command(task, network, data_dir, folder, settings=(), seed=1, precision="float32"):
+    """The command line of TASK/backward.py for a run on the CPU in `folder`. settings: for --set."""
+    words = [sys.executable, ROOT / task / "backward.py", "--network", network, "--dataset", task, "--device", "cpu"]
+    words += ["--seed", str(seed), "--precision", precision, "--data-dir", data_dir]
+    words += ["--checkpoint-dir", folder / "checkpoints", "--log-dir", folder / "logs"]
+    return words + (["--set", *settings] if settings else [])
+
+
+def run(command, limit=math.inf, watch=lambda: None):
+    """Trains to the end, or stops it after `limit` seconds; calls watch() now and then, and at the end.
+
+    Returns its peak memory in GiB. Exits with the trainer's errors if it fails. On Linux.
+    """
+    started, expected = time.time(), 0
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=ENVIRONMENT)
+        try:
+            while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:  # wait4, as it tells of the memory
+                watch()
+                if time.time() - started > limit and not expected:
+                    os.kill(process.pid, signal.SIGTERM)  # process.send_signal would wait for it, if it has ended
+                    expected = 128 + signal.SIGTERM
+                time.sleep(0.2)
+        except BaseException:
+            process.kill()
+            raise
+        watch()
+        _, status, usage = ended
+        if os.waitstatus_to_exitcode(status) not in (0, expected):
+            errors.seek(0)
+            sys.exit(errors.read().strip() or f"error: {' '.join(map(str, command))} ended by itself")
+    return usage.ru_maxrss / 2**20
+
+
+def scalars(log_dir, tag):
+    """[(step, value, time.time() when it was written)] of a curve in TensorBoard's log."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = EventAccumulator(str(log_dir), {"scalars": 0}).Reload()
+    return [(event.step, event.value, event.wall_time) for event in log.Scalars(tag)]
+
+
+def first_step(log_dir):
+    """When the first step had ended, as time.time()."""
+    return scalars(log_dir, "loss/total")[0][2]
+
+
+def machine():
+    """One line for beside the figures."""
+    cores = f"{os.cpu_count()} cores, Python {platform.python_version()}, TensorFlow {tf.__version__}"
+    return f"{platform.system()} on {platform.machine()}, {cores}"

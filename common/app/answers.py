@@ -1,0 +1,150 @@
+"""What the apps share: their flags, and the answers in a table, as JSON or CSV, as pictures or on a page."""
+
+import csv
+import itertools
+import json
+import os
+import sys
+from pathlib import Path
+
+from common import command_line
+from common.app import classifier, drawing
+from common.data import pictures
+from common.errors import UserError
+from common.graph import device
+from common.training import checkpoints, runs
+
+import numpy as np
+
+HOST, PORT = "127.0.0.1", 7860
+
+
+def parser(description, networks, family):
+    """The command line of an app. networks: their names. family: of data sets."""
+    result = command_line.parser(description, list(networks), list(family))
+    result.add_argument("pictures", nargs="*", metavar="PICTURE", help="files (JPEG, PNG, HEIC, …), folders, globs")
+    result.add_argument("--checkpoint", metavar="PATH", type=Path, help="FOLDER/model.ckpt-200 (the newest)")
+    result.add_argument("--output-dir", metavar="DIR", type=Path, help="for annotated pictures, instead of logs/…/app")
+    result.add_argument("--sheet", action="store_true", help="the annotated pictures on sheets of 100, sheet.png …")
+    form = result.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    form.add_argument("--csv", action="store_true", help="print CSV instead of a table")
+    form.add_argument("--serve", action="store_true", help="a page in the browser, to draw on and to drop pictures on")
+    result.add_argument("--host", help=f"of --serve (default: {HOST}, for this machine alone)")
+    result.add_argument("--port", type=int, help=f"of --serve (default: {PORT}; 0: any that is free)")
+    return result
+
+
+def answer(task, args, forward, networks, network_input, tta=False):
+    """Classifies the pictures that the flags name, or serves a page; prints and draws. Returns the exit status.
+
+    network_input(image): what the network takes of a Pillow image, uint8 [items, views, height, width, channels]; may
+    raise UserError. A picture that cannot be used is reported, the others are still classified, and the status is 1.
+    """
+    if bool(args.pictures) == args.serve:
+        raise UserError("name the pictures to classify, or --serve for a page in the browser; one of the two")
+    for flag in ("sheet", "output_dir") if args.serve else ("host", "port"):
+        if getattr(args, flag) not in (None, False):
+            raise UserError(f"--{flag.replace('_', '-')} goes {'without' if args.serve else 'with'} --serve")
+    device_name = device.resolve(args.device)
+    checkpoint = _checkpoint(task, args)
+    run = runs.read(checkpoint.parent, networks)
+    network = classifier.Classifier(forward, run, checkpoint, device_name, tta)
+    if args.serve:
+        from common.app import page  # here, as only this needs it
+
+        page.serve(task, network, network_input, args.host or HOST, PORT if args.port is None else args.port)
+        return 0
+
+    table = not (args.json or args.csv)
+    print(f"{run.title}, {command_line.shown(checkpoint)}", file=sys.stdout if table else sys.stderr)
+    output_dir = args.output_dir or runs.folder(args.log_dir, task, run.network, run.dataset) / "app"
+    output_dir.mkdir(parents=True, exist_ok=True)
+    paths = pictures.expand(args.pictures, output_dir)
+    names = _Names(output_dir, paths, replace=not args.output_dir)
+    width = max(len(str(path)) for path in paths)
+    rows = []
+    with drawing.Cards(names.free, args.sheet) as cards:
+        for path, result in classifier.classify(network, paths, network_input):
+            if isinstance(result, UserError):
+                print(f"error: {result}", file=sys.stderr)
+                rows.append({"picture": str(path), "error": str(result)})
+                continue
+            rows.append(_row(path, result, cards.add(path.stem, result)))
+            if table:
+                print(f"{str(path):{width}}  {result}  ({_guesses(result)})", flush=True)
+    _print_summary(args, rows, run.class_names, output_dir)
+    return 1 if any("error" in row for row in rows) else 0
+
+
+def _guesses(answer):
+    """The three most probable classes, or the probability of each item where there are several."""
+    shown = 3 if len(answer.probabilities) == 1 else 1
+    return "; ".join(
+        ", ".join(f"{answer.class_names[c]} {_percent(found[c])}" for c in np.argsort(-found, kind="stable")[:shown])
+        for found in answer.probabilities
+    )
+
+
+def _percent(share):
+    return f"{share:.1%}" if share >= 0.001 else "<0.1%"
+
+
+def _checkpoint(task, args):
+    """The one that the flags ask for; where nothing has been trained yet, the one that comes with the repository."""
+    if args.checkpoint:
+        return checkpoints.named(args.checkpoint)
+    directory = runs.find(args.checkpoint_dir, task, args.network, args.dataset, real_first=True)
+    trained = directory is not None and checkpoints.latest(directory)
+    pretrained = command_line.CHECKPOINT_DIR / task / runs.PRETRAINED
+    if not trained and pretrained.exists() and not args.network and not args.dataset:
+        place = command_line.shown(args.checkpoint_dir / task)
+        print(f"nothing trained in {place} yet: this is the network that comes with the repository", file=sys.stderr)
+        return checkpoints.named(pretrained)
+    return checkpoints.named(
+        checkpoints.folder_with_one(args.checkpoint_dir, task, args.network, args.dataset, wait=False, real_first=True)
+    )
+
+
+def _row(path, answer, annotated):
+    """What --json and --csv tell of a picture."""
+    items = [
+        {name: round(float(p), 6) for name, p in zip(answer.class_names, found, strict=True)}
+        for found in answer.probabilities
+    ]
+    row = {"picture": str(path), "answer": answer.text, "sure": answer.sure}
+    row |= {"probability": round(answer.probability, 6), "annotated": str(annotated)}
+    return row | ({"probabilities": items[0]} if len(items) == 1 else {"items": items})
+
+
+def _print_summary(args, rows, class_names, output_dir):
+    """The summary, or all rows as JSON or CSV."""
+    if args.json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+    elif args.csv:
+        fields = ["picture", "answer", "sure", "probability", *class_names, "annotated", "error"]
+        writer = csv.DictWriter(sys.stdout, fields, restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row | row.get("probabilities", {}) for row in rows)
+    else:
+        done = sum("error" not in row for row in rows)
+        print(f"{done} of {len(rows)} pictures; annotated in {command_line.shown(output_dir)}")
+
+
+class _Names:
+    """Names for annotated pictures: STEM.png, STEM-2.png, …, none twice, and none of a picture that was brought.
+
+    replace: whether other files that are there may be replaced, as in the folder that is the apps' own.
+    """
+
+    def __init__(self, folder, brought, replace):
+        self._folder, self._taken, self._replace = folder, {path.resolve() for path in brought}, replace
+
+    def free(self, stem):
+        names = itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2)))
+        path = next(path for path in (self._folder / f"{name}.png" for name in names) if self._is_free(path))
+        self._taken.add(path.resolve())
+        return path
+
+    def _is_free(self, path):
+        return path.resolve() not in self._taken and (self._replace or not os.path.lexists(path))

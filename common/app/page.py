@@ -1,0 +1,143 @@
+"""A page in the browser: draw a digit or drop a picture, and see what the network makes of it.
+
+Werkzeug, which TensorBoard brings, serves it. Nothing is written to disk, and nothing is loaded from another host.
+"""
+
+import base64
+import io
+import json
+import logging
+import socket
+import threading
+from pathlib import Path
+
+from common.app import drawing
+from common.app.classifier import prepared
+from common.command_line import ROOT
+from common.errors import UserError
+
+from PIL import Image
+from werkzeug import Request, Response
+from werkzeug.exceptions import Forbidden, HTTPException, LengthRequired, MethodNotAllowed, NotFound
+from werkzeug.serving import WSGIRequestHandler, get_interface_ip, make_server
+
+MAX_BYTES = 20_000_000  # of a picture
+AT_ONCE = 2  # pictures that are decoded: bounds the memory
+LOCAL = ["127.0.0.1", "localhost"]
+HEADERS = {  # the browser itself refuses what is not from here
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
+MIME_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".jpg": "image/jpeg"}
+
+
+def serve(task, classifier, network_input, host, port):
+    """Serves the page until Ctrl-C, to any number of visitors at once.
+
+    Raises UserError if the address cannot be had.
+    """
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for each request
+    try:  # here, as Werkzeug would print its own lines and exit
+        listening = socket.create_server((host, port))
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or "a port is 0 to 65535"
+        raise UserError(f"cannot serve http://{host}:{port}: {reason}; choose another --port or --host") from None
+    app = application(task, classifier, network_input, LOCAL if host in LOCAL else None)
+    server = make_server(host, port, app, threaded=True, request_handler=Handler, fd=listening.fileno())
+    shown = get_interface_ip(socket.AF_INET) if host == "0.0.0.0" else host  # noqa: S104 (the user's wish)
+    print(f"{classifier.run.title}\nhttp://{shown}:{listening.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
+    server.serve_forever()
+
+
+class Handler(WSGIRequestHandler):
+    timeout = 60  # seconds without a byte: then the visitor is gone
+
+    def log_error(self, *args):
+        """Not a line for each request that is none."""
+
+
+def application(task, classifier, network_input, hosts=None):
+    """The WSGI application: the page's files, its examples, and POST /classify, which takes a picture's bytes.
+
+    hosts: the names by which it may be called, any if None: a page for this machine alone is not for other sites that
+    are open in its browser.
+    """
+    examples = sorted((ROOT / "docs" / "examples" / task).glob("*.jpg"))
+    about = {
+        "task": task,
+        "title": classifier.run.title,
+        "classes": classifier.run.class_names,
+        "examples": [example.name for example in examples],
+    }
+    free = threading.BoundedSemaphore(AT_ONCE)
+
+    def respond(request):
+        path = request.path
+        if request.headers.get("Origin", f"//{request.host}").partition("//")[2] != request.host:
+            raise Forbidden
+        if path == "/classify":
+            if request.method != "POST":
+                raise MethodNotAllowed(["POST"])
+            if request.content_length is None:
+                raise LengthRequired
+            data = request.get_data()  # before there is a place: others need not wait for a slow line
+            with free:
+                return _json(_classify(data, classifier, network_input))
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(["GET"])
+        if path == "/about":
+            return _json(about)
+        if path in FILES:
+            return _file(Path(__file__).with_name(FILES[path]))
+        for example in examples:
+            if path == f"/examples/{example.name}":
+                return _file(example)
+        raise NotFound
+
+    @Request.application
+    def app(request):
+        request.max_content_length = MAX_BYTES
+        request.trusted_hosts = hosts
+        try:
+            response = respond(request)
+        except UserError as error:
+            response = _json({"error": str(error)}, 400)
+        except HTTPException as error:
+            text = f"the picture is larger than {MAX_BYTES // 10**6} MB" if error.code == 413 else error.name
+            response = _json({"error": text}, error.code)
+        response.headers.update(HEADERS)
+        return response
+
+    return app
+
+
+def _classify(data, classifier, network_input):
+    image, views = prepared(io.BytesIO(data), "this file", network_input)
+    [answer] = classifier.classify([image], [views])
+    items = [
+        {
+            "probabilities": [round(float(p), 4) for p in found],
+            "seen": _data_url(drawing.tiled(view)),
+            "decided": _data_url(drawing.overlay(view[0], saliency)),
+        }
+        for view, found, saliency in zip(views, answer.probabilities, answer.saliency, strict=True)
+    ]
+    return {"answer": str(answer), "sure": answer.sure, "items": items}
+
+
+def _data_url(pixels):
+    """uint8 [height, width, channels] as a PNG file in an address."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.squeeze()).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _json(value, status=200):
+    return Response(json.dumps(value, ensure_ascii=False), status, mimetype="application/json")
+
+
+def _file(path):
+    return Response(path.read_bytes(), mimetype=MIME_TYPES[path.suffix])

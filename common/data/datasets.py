@@ -1,0 +1,100 @@
+"""Data sets in memory: each task's own, its relatives, and drawn images for machines that cannot get a real one.
+
+A family, such as MNIST at the end, is a dict from names to loaders; the first is the task's own. A loader takes the
+folder that keeps data, looks into its subfolder of that name, and downloads what is not there. It raises
+download.DataUnavailable where no mirror answers, UserError where a file is not as it must be.
+"""
+
+import functools
+import hashlib
+import sys
+import textwrap
+from typing import NamedTuple
+
+from common.data import cifar10_files, download, generated, mnist_files
+
+import numpy as np
+
+VALIDATION_IMAGES = 5000  # the last ones of the training files, held out to choose with
+
+
+class Split(NamedTuple):
+    """images: uint8 [n, height, width, channels]; labels: uint8 [n]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class DataSet(NamedTuple):
+    """One data set. `title` stands beside every figure measured on it; `digest` tells its content from any other."""
+
+    name: str
+    title: str
+    class_names: tuple
+    digest: str
+    train: Split
+    validation: Split
+    test: Split
+
+
+def load_or_generate(family, name, data_dir):
+    """The data set of a name. With None, the family's own; where that cannot be had, says why, and draws one."""
+    if name:
+        return family[name](data_dir)
+    try:
+        return next(iter(family.values()))(data_dir)
+    except download.DataUnavailable as error:
+        data = family["generated"](data_dir)
+        paragraph = (
+            f"{error}. Until then, {data.title} are used instead: every figure is about these drawings, not about real "
+            "images, and the checkpoints go to a folder of their own."
+        )
+        print(textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
+        return data
+
+
+def _mnist_like(name, data_dir):
+    source = mnist_files.SOURCES[name]
+    train, test = mnist_files.read(name, data_dir / name)
+    return _data_set(name, source.title, source.class_names, train, test)
+
+
+def _cifar10(data_dir):
+    train, test, unofficial = cifar10_files.read(data_dir / "cifar10")
+    title = "CIFAR-10"
+    if unofficial:
+        title = "CIFAR-10 (unofficial copy)"
+        said = f"warning: {unofficial} is whole, but not the official file"
+        print(f"{said}: accuracies are not comparable with published ones", file=sys.stderr)
+    return _data_set("cifar10", title, cifar10_files.CLASS_NAMES, train, test)
+
+
+def _generated(title, class_names, draw, data_dir):
+    return _data_set("generated", title, class_names, draw(30_000, seed=1), draw(5_000, seed=2))
+
+
+def _data_set(name, title, class_names, train, test):
+    images, labels = train
+    digest = hashlib.sha256()
+    for array in (*train, *test):
+        digest.update(array)
+    held_out = len(labels) - VALIDATION_IMAGES
+    return DataSet(
+        name,
+        title,
+        class_names,
+        digest.hexdigest(),
+        Split(images[:held_out], labels[:held_out]),
+        Split(images[held_out:], labels[held_out:]),
+        Split(*test),
+    )
+
+
+MNIST = {name: functools.partial(_mnist_like, name) for name in mnist_files.SOURCES} | {
+    "generated": functools.partial(_generated, "generated digits", mnist_files.DIGITS, generated.digits)
+}
+CIFAR10 = {
+    "cifar10": _cifar10,
+    "generated": functools.partial(_generated, "generated shapes", generated.SHAPES, generated.shapes),
+}
+FAMILIES = {"mnist": MNIST, "cifar10": CIFAR10}  # by the task

@@ -1,0 +1,210 @@
+"""Layers on tf.nn and get_variable, for images in [batch, height, width, channels].
+
+Weights are penalised through the collection "losses"; outputs go to the collection "activations", for TensorBoard.
+"""
+
+import zlib
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+# What the CPU has for arithmetic, as NumPy found it; AVX-512 is X86_V4 since NumPy 2.4, AVX2 is X86_V3.
+_CPU = np.show_config(mode="dicts").get("SIMD Extensions", {})  # entries that would be empty are not there
+_SIMD = {*_CPU.get("baseline", ()), *_CPU.get("found", ())}
+AVX2_AT_MOST = bool(_SIMD & {"AVX2", "X86_V3"}) and not _SIMD & {"AVX512F", "X86_V4"}
+
+
+def l2(factor):
+    """A regularizer: factor · ½Σw²."""
+    return lambda w: tf.multiply(factor, tf.nn.l2_loss(w), name="l2_loss")
+
+
+def l1(factor):
+    """A regularizer: factor · Σ|w|."""
+    return lambda w: tf.multiply(factor, tf.reduce_sum(tf.abs(w)), name="l1_loss")
+
+
+def weights(shape, regularizer, initializer=None):
+    """A variable "weights"; with a regularizer, a function of it, that term in the collection "losses".
+
+    initializer: He's unless told; one that a variable scope sets goes before.
+    """
+    initializer = tf.get_variable_scope().initializer or initializer or tf.initializers.he_normal()
+    w = tf.get_variable("weights", shape, initializer=initializer)
+    if regularizer is not None:
+        tf.add_to_collection("losses", regularizer(w))
+    return w
+
+
+def dirac(shape, dtype, partition_info=None):
+    """An initializer of kernels [size, size, in, out]: the first output channels copy the input, the rest are He's.
+
+    So what the layers before found reaches the end of the network from the first step on.
+    """
+    size, _, channels_in, channels_out = shape
+    same = np.zeros([size, size, channels_in, min(channels_in, channels_out)])
+    same[size // 2, size // 2] = np.eye(*same.shape[2:])
+    rest = tf.initializers.he_normal()(shape, dtype)[..., same.shape[-1] :]
+    return tf.concat([tf.constant(same, dtype), rest], axis=-1)
+
+
+def biases(size, value=0.0):
+    """A variable "biases", at first of a value. Never penalised."""
+    return tf.get_variable("biases", [size], initializer=tf.constant_initializer(value))
+
+
+def before_pooling(x):
+    """Padding of a 3×3 convolution of x before max_pool(…, "VALID"): "SAME", but without the last row or column where
+    pooling would drop it, as an odd one.
+    """
+    rows, columns = (1 - side % 2 for side in x.shape.as_list()[1:3])
+    return "SAME" if rows and columns else [[0, 0], [1, rows], [1, columns], [0, 0]]
+
+
+def conv2d(x, channels, kernel_size, regularizer, name, *, stride=1, padding="SAME", initializer=None, bias=0.0):
+    """x float32 [batch, height, width, channels_in] → [batch, rows, columns, channels].
+
+    padding: "SAME", "VALID" or of before_pooling(). initializer: of the weights. bias: first value of the biases; None
+    for no biases.
+    """
+    with tf.variable_scope(name):
+        w = weights([kernel_size, kernel_size, x.shape.as_list()[-1], channels], regularizer, initializer)
+        even_margins = padding == "SAME" and kernel_size % 2
+        own = stride == 1 and (even_margins or isinstance(padding, list)) and "GPU" not in x.device
+        with tf.get_default_graph().gradient_override_map({"Conv2D": "Conv2DOfStride1"} if own else {}):
+            y = tf.nn.conv2d(x, w, strides=stride, padding=padding)
+        return y if bias is None else tf.nn.bias_add(y, biases(channels, bias))
+
+
+@tf.RegisterGradient("Conv2DOfStride1")
+def _conv2d_gradient(op, dy):
+    """As the stock ones but for rounding, and as fast or faster on a CPU (docs/performance.md).
+
+    For the input: a forward convolution of dy with the kernel turned by 180°, its channels swapped. For the weights,
+    where the map is small and the CPU has AVX2 but no AVX-512: one of x, with dy as its kernel and the images in the
+    place of the channels in. Else, for the weights, the stock operation.
+    """
+    x, w = op.inputs
+    size, sides = w.shape.as_list()[0], op.get_attr("explicit_paddings")
+    margins = np.reshape(sides or [0, 0, *[size // 2] * 4, 0, 0], [4, 2])
+    across = [[0, 0], *(size - 1 - margins[1:3]).tolist(), [0, 0]]
+    dx = tf.nn.conv2d(dy, tf.transpose(tf.reverse(w, axis=[0, 1]), [0, 1, 3, 2]), strides=1, padding=across)
+    with tf.name_scope("weights"):
+        if AVX2_AT_MOST and dy.shape[1] <= 3 * size:
+            images, kernel = tf.transpose(x, [3, 1, 2, 0]), tf.transpose(dy, [1, 2, 0, 3])
+            dw = tf.nn.conv2d(images, kernel, strides=1, padding=margins.tolist())
+            return dx, tf.transpose(dw, [1, 2, 0, 3])
+        if sides:  # Conv2DBackpropFilter does not use oneDNN where one side is padded and the other is not
+            x = tf.pad(x, margins)
+        padding = "VALID" if sides else "SAME"
+        return dx, tf.raw_ops.Conv2DBackpropFilter(
+            input=x, filter_sizes=tf.shape(w), out_backprop=dy, strides=[1] * 4, padding=padding
+        )
+
+
+def dense(x, units, regularizer, name, initializer=None, bias=0.0):
+    """x [batch, features] → [batch, units]. initializer: of the weights. bias: first value of the biases."""
+    with tf.variable_scope(name):
+        w = weights([x.shape.as_list()[-1], units], regularizer, initializer)
+        return tf.matmul(x, w) + biases(units, bias)
+
+
+def relu(x):
+    """max(x, 0), and its output in the collection "activations"."""
+    with _scope_of(x):
+        y = tf.nn.relu(x, name="relu")
+    tf.add_to_collection(tf.GraphKeys.ACTIVATIONS, y)
+    return y
+
+
+def gelu(x):
+    """x · Φ(x), Φ the normal distribution's (Hendrycks and Gimpel, 2016), and its output in "activations".
+
+    On a CPU, where the batch size is fixed, as in training, XLA makes one operation of it and one of its gradient. They
+    take less than half as long as the dozen operations that they would be otherwise, each of which reads and writes all
+    of x. Not where the batch size varies: XLA compiles again for each shape.
+    """
+    with _scope_of(x):
+        fused = x.shape.is_fully_defined() and "GPU" not in x.device
+        y = tf.identity(_fused_gelu(x) if fused else x * _normal_distribution(x), name="gelu")
+    tf.add_to_collection(tf.GraphKeys.ACTIVATIONS, y)
+    return y
+
+
+def _normal_distribution(x):
+    """Φ."""
+    return 0.5 + 0.5 * tf.erf(x / np.sqrt(2))
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _compiled_gelu(x):
+    return x * _normal_distribution(x)
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _compiled_gelu_gradient(x, dy):
+    return dy * (_normal_distribution(x) + x * tf.exp(-0.5 * x * x) / np.sqrt(2 * np.pi))
+
+
+@tf.custom_gradient
+def _fused_gelu(x):
+    y = _compiled_gelu(tf.stop_gradient(x))  # or its own gradient would be looked for as well
+    return y, lambda dy: _compiled_gelu_gradient(x, dy)
+
+
+def _scope_of(x):
+    """The scope of the layer that made x: there TensorBoard shows its activation."""
+    scope = x.op.name.rpartition("/")[0]
+    return tf.name_scope(f"{scope}/" if scope else "")
+
+
+def max_pool(x, padding="SAME", size=2):
+    """The maximum of each square, 2 pixels apart; an odd last row or column is kept, with padding "VALID" dropped."""
+    return tf.nn.max_pool2d(x, ksize=size, strides=2, padding=padding)
+
+
+def local_response_norm(x):
+    """Divides by the activity of 4 neighbouring channels either way (Krizhevsky et al., 2012)."""
+    return tf.nn.local_response_normalization(x, depth_radius=4, bias=1.0, alpha=0.001 / 9, beta=0.75)
+
+
+def flatten(x):
+    """[batch, height, width, channels] → [batch, height · width · channels]."""
+    return tf.reshape(x, [-1, x.shape[1:].num_elements()], name="flatten")
+
+
+def batch_norm(x, train, name, decay=0.9, epsilon=1e-3):
+    """Batch normalisation (Ioffe and Szegedy, 2015) over all but the channels.
+
+    In training by the batch's mean and variance, and the updates of the moving ones go to UPDATE_OPS; else by the
+    moving ones. Those are in MOVING_AVERAGE_VARIABLES, so that an EMA averages and restores them with the weights.
+    """
+    with tf.variable_scope(name):
+        channels = x.shape[-1:]
+        scale = tf.get_variable("scale", channels, initializer=tf.ones_initializer())
+        offset = tf.get_variable("offset", channels, initializer=tf.zeros_initializer())
+        collections = [tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.MOVING_AVERAGE_VARIABLES]
+        statistic = dict(trainable=False, collections=collections)
+        moving_mean = tf.get_variable("moving_mean", channels, initializer=tf.zeros_initializer(), **statistic)
+        moving_variance = tf.get_variable("moving_variance", channels, initializer=tf.ones_initializer(), **statistic)
+        if not train:
+            return tf.nn.fused_batch_norm(
+                x, scale, offset, moving_mean, moving_variance, epsilon=epsilon, is_training=False
+            )[0]
+        y, mean, variance = tf.nn.fused_batch_norm(x, scale, offset, epsilon=epsilon)
+        for moving, batch in ((moving_mean, mean), (moving_variance, variance)):
+            update = moving.assign_sub((1 - decay) * (moving - batch), read_value=False)
+            tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, update)
+        return y
+
+
+def dropout(x, rate, train, name):
+    """In training sets each element to 0 with probability `rate` and scales the others up; else x.
+
+    The mask is keyed by (graph seed, name, global step), so a resumed run draws the same ones.
+    """
+    if not train:
+        return x
+    seed = tf.constant((tf.get_default_graph().seed or 0) ^ zlib.crc32(name.encode()), tf.int64)
+    key = tf.stack([seed, tf.train.get_or_create_global_step()])
+    return tf.nn.experimental.stateless_dropout(x, rate, seed=key)

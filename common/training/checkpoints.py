@@ -1,0 +1,156 @@
+"""Checkpoints: which there are, and restoring one with a clear word where it does not fit."""
+
+import re
+import sys
+import time
+from pathlib import Path
+
+from common.command_line import CHECKPOINT_DIR, shown
+from common.errors import UserError
+from common.training import runs
+
+import tensorflow.compat.v1 as tf
+
+# What reading a checkpoint raises when the trainer deletes it meanwhile, or it is not whole.
+UNREADABLE = (tf.errors.OpError, ValueError, IndexError)
+
+
+class Unreadable(UserError):
+    """The checkpoint is gone or not whole; another may be fine."""
+
+
+def newest_first(directory):
+    """The paths of the checkpoints in a folder, by their files: the state file "checkpoint" may be lost or behind."""
+    paths = [str(index.with_suffix("")) for index in Path(directory).glob("model.ckpt-[0-9]*.index")]
+    return sorted(paths, key=step, reverse=True)
+
+
+def latest(directory):
+    """The path of the newest checkpoint in a folder, or None."""
+    return next(iter(newest_first(directory)), None)
+
+
+def named(path):
+    """The checkpoint that a user means: FOLDER/model.ckpt-STEP, one of its files, or the newest of a folder."""
+    checkpoint = re.sub(r"\.(index|data-\d+-of-\d+)$", "", str(latest(path) if Path(path).is_dir() else path))
+    if not Path(f"{checkpoint}.index").exists():
+        raise UserError(f"no checkpoint {path}; give a folder that holds some, or FOLDER/model.ckpt-STEP")
+    return Path(checkpoint)
+
+
+def go_on_from(directory):
+    """Points TensorFlow's state file at the newest checkpoint that is whole, tells of those that are not.
+
+    Raises UserError if there are checkpoints, and none is whole or the first whole one does not fit the graph.
+    """
+    variables = {v.op.name: v for v in tf.global_variables()}
+    paths = newest_first(directory)
+    for i, path in enumerate(paths):
+        try:
+            check(variables, path)
+        except Unreadable as error:
+            print(f"{error}; left out", file=sys.stderr)
+        else:
+            tf.train.update_checkpoint_state(str(directory), path, paths[i:][::-1])  # the oldest first
+            return
+    if paths:
+        raise UserError(f"no checkpoint in {directory} can be read; delete the folder to start again")
+    (directory / "checkpoint").unlink(missing_ok=True)
+
+
+def step(path):
+    """The global step in a checkpoint's name, model.ckpt-STEP; 0 for no checkpoint."""
+    return int(str(path).rpartition("-")[2]) if path else 0
+
+
+def folder_with_one(root, task, network, dataset, wait, real_first=False):
+    """The folder of the run that runs.find() finds, once it holds a checkpoint.
+
+    Where it does not, waits for one to come; with wait=False raises UserError with the command that makes one.
+    """
+    other_root = None if root == CHECKPOINT_DIR else root
+    flags = {"--network": network, "--dataset": dataset, "--checkpoint-dir": other_root}
+    command = " ".join([f"python {task}/backward.py", *(f"{flag} {value}" for flag, value in flags.items() if value)])
+    usual = runs.folder(root, task, network, dataset or task) if network else root / task
+    told = False
+    while not (directory := runs.find(root, task, network, dataset, real_first)) or not latest(directory):
+        place = shown(directory or usual)
+        if not wait:
+            raise UserError(f"no checkpoint in {place} yet; this makes one: {command}")
+        if not told:
+            training = directory and runs.is_training(directory)
+            print(f"waiting for the first checkpoint in {place}" + ("" if training else f", by {command}"), flush=True)
+            told = True
+        time.sleep(1)
+    return directory
+
+
+def follow(directory, interval):
+    """Yields the newest checkpoint of a folder, each time there is a new one; looks every `interval` seconds.
+
+    Ends with the checkpoint of the run's last step, or the last one of a trainer that ended before it.
+    """
+    seen, trainer_seen, told = None, False, False
+    while True:
+        training = runs.is_training(directory)  # before the look: the last save of a trainer that ended is seen then
+        trainer_seen = trainer_seen or training
+        newest = latest(directory)
+        if newest and newest != seen:
+            seen = newest
+            yield newest
+            continue
+        if step(seen) >= runs.read(directory).steps or (trainer_seen and not training):
+            return
+        if not training and not told:
+            print(f"no trainer is at work in {shown(directory)}; waiting for one, until Ctrl-C", flush=True)
+            told = True
+        time.sleep(interval)
+
+
+def averages(run):
+    """The moving averages of the graph's variables, as checkpoints name them: a dict from name to variable.
+
+    Variables that have none, as they are not trained, stand under their own name. run: runs.Run.
+    """
+    ema = tf.train.ExponentialMovingAverage(run.recipe.moving_average_decay)
+    return ema.variables_to_restore()
+
+
+def restore(session, saver, variables, path):
+    """Restores `variables`, a dict from names in the checkpoint to variables, by the Saver made from that dict.
+
+    Raises what check() raises.
+    """
+    check(variables, path)
+    try:
+        saver.restore(session, str(path))
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def check(variables, path):
+    """Checks that a checkpoint holds `variables`, a dict from names in it to variables.
+
+    Raises Unreadable if it is gone or damaged, UserError that lists the variables that it lacks or holds in another
+    shape.
+    """
+    try:
+        reader = tf.train.NewCheckpointReader(str(path))
+        held = reader.get_variable_to_shape_map()
+        for name in variables.keys() & held.keys():
+            reader.get_tensor(name)  # fails where the file is cut short
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+    wanted = {name: variable.shape.as_list() for name, variable in variables.items()}
+    differences = [f"{name} is not in it" for name in sorted(wanted.keys() - held.keys())]
+    differences += [
+        f"{name} is {held[name]} in it, {wanted[name]} in the network"
+        for name in sorted(wanted.keys() & held.keys())
+        if held[name] != wanted[name]
+    ]
+    if differences:
+        raise UserError(f"the checkpoint {path} does not fit the network: {'; '.join(differences)}")
+
+
+def _unreadable(path, error):
+    return Unreadable(f"cannot read the checkpoint {path}: {str(error).strip().splitlines()[0]}")

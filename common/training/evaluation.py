@@ -1,0 +1,110 @@
+"""Evaluation: every image of a split once, and what to show of the result."""
+
+from typing import NamedTuple
+
+from common.graph import batches
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+BATCH_SIZE = 1000  # images a run of the graph
+
+
+class Evaluation(NamedTuple):
+    """probabilities: float32 [n, classes]; labels: int32 [n]."""
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def predictions(self):
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def accuracy(self):
+        """The share of images whose most probable class is the label, 0 to 1."""
+        return float(np.mean(self.predictions == self.labels))
+
+    @property
+    def cross_entropy(self):
+        """The mean of -log(probability of the label), in nats."""
+        return float(-np.log(self.probabilities[np.arange(len(self.labels)), self.labels].clip(1e-38)).mean())
+
+    def confusion(self):
+        """int [classes, classes]: how many images of each class (row) were taken for each (column)."""
+        classes = self.probabilities.shape[1]
+        counts = np.zeros([classes, classes], int)
+        np.add.at(counts, (self.labels, self.predictions), 1)
+        return counts
+
+    def class_accuracies(self):
+        """The accuracy on the images of each class, float64 [classes]; NaN for a class without any."""
+        counts = self.confusion()
+        with np.errstate(invalid="ignore"):
+            return counts.diagonal() / counts.sum(axis=1)
+
+    def most_confidently_wrong(self, count):
+        """Indices of at most `count` wrong images, the surest first."""
+        wrong = np.flatnonzero(self.predictions != self.labels)
+        return wrong[np.argsort(-self.probabilities[wrong].max(axis=1), kind="stable")][:count]
+
+
+def logits(forward, run, images, tta=False):
+    """The logits of images in 0–255, float32 [n, height, width, channels], by a network that does not train.
+
+    forward: the task's. run: runs.Run. tta: test-time augmentation, the mean over an image and its mirror image.
+    """
+    views = tf.concat([images, batches.mirror(images)], axis=0) if tta else images
+    x = batches.standardize(views, run.image_mean, run.image_std)
+    result = forward(x, False, None, run.network, len(run.class_names))
+    return tf.add_n(tf.split(result, 2)) / 2 if tta else result
+
+
+def evaluator(data, network, name="evaluation"):
+    """Builds the evaluation of a batches.OnDevice in the current graph; `network` gives the logits of images.
+
+    Returns a function of a session that runs over the whole split, each image once, and gives an Evaluation.
+    """
+    with tf.name_scope(name):
+        start = tf.placeholder(tf.int64, [], "start")
+        images, labels = batches.in_order(data, start, BATCH_SIZE)
+        fetches = tf.nn.softmax(network(images)), labels
+
+    def evaluate(session):
+        parts = [session.run(fetches, {start: i}) for i in range(0, data.size, BATCH_SIZE)]
+        return Evaluation(*map(np.concatenate, zip(*parts, strict=True)))
+
+    return evaluate
+
+
+class Log:
+    """Writes the evaluations of a split for TensorBoard: accuracy, cross-entropy, confusion matrix, wrong images."""
+
+    def __init__(self, log_dir, images, split, class_names):
+        """images: uint8 [n, height, width, channels], those of the split called `split`."""
+        self._writer = tf.summary.FileWriter(str(log_dir))
+        self._images, self._split, self._class_names = images, split, class_names
+        self._started = False
+
+    def write(self, step, result):
+        """Writes the Evaluation at a global step."""
+        from common.training import plots
+
+        wrong, names = result.most_confidently_wrong(24), self._class_names
+        images, labels, answers = self._images[wrong], result.labels[wrong], result.predictions[wrong]
+        pictures = {
+            "confusion": plots.confusion(result.confusion(), names),
+            "most_confidently_wrong": plots.gallery(
+                images, labels, answers, result.probabilities[wrong, answers], names
+            ),
+        }
+        summary = tf.Summary()
+        summary.value.add(tag=f"accuracy/{self._split}", simple_value=result.accuracy)
+        summary.value.add(tag="loss/cross_entropy", simple_value=result.cross_entropy)
+        for tag, png in pictures.items():
+            summary.value.add(tag=tag, image=tf.Summary.Image(encoded_image_string=png))
+        if not self._started:  # what an earlier test wrote from this step on is dropped from the curves
+            self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step)
+            self._started = True
+        self._writer.add_summary(summary, step)
+        self._writer.flush()

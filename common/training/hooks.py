@@ -1,0 +1,130 @@
+"""Hooks of the training loop: save, write summaries, stop cleanly.
+
+A hook is called around each session.run(train_op); its `after_run` may ask the loop to stop.
+"""
+
+import signal
+from pathlib import Path
+
+from common.errors import UserError
+
+import tensorflow.compat.v1 as tf
+
+SUMMARY_STEPS = 50  # between scalars of the graph
+PICTURE_STEPS = 500  # between histograms and pictures, which are large
+PICTURES = "pictures"  # the collection of those
+
+# For MonitoredTrainingSession: its own hooks would put TensorBoard's files into the folder of the checkpoints, and
+# write a START event each. The second one drops the first scalars.
+NO_STOCK_HOOKS = {"save_checkpoint_steps": 0, "save_summaries_steps": 0, "log_step_count_steps": 0}
+
+
+class CountSteps(tf.train.SessionRunHook):
+    """Keeps the global step in self.step, without fetching it."""
+
+    def after_create_session(self, session, coord):
+        self.step = session.run(tf.train.get_global_step())
+
+    def after_run(self, run_context, run_values):
+        self.step += 1
+        self.after_step(run_context, run_values.results)
+
+    def after_step(self, run_context, results):
+        """Called after each step with what before_run asked for."""
+
+
+class NotFinite(UserError):
+    def __init__(self, step, what):
+        super().__init__(
+            f"training diverged at step {step}: {what}. Nothing that is not finite was saved. Start again in another "
+            "--checkpoint-dir, with a smaller learning_rate or less of what else was set, by --set"
+        )
+
+
+class Save(CountSteps):
+    """Saves a checkpoint every `every` steps and at the end, but never weights that are not finite."""
+
+    def __init__(self, saver, directory, every):
+        self._saver, self._path, self._every = saver, str(Path(directory) / "model.ckpt"), every
+
+    def begin(self):
+        with tf.name_scope("weights_are_finite"):
+            self._finite = tf.reduce_all([tf.reduce_all(tf.is_finite(v)) for v in tf.trainable_variables()])
+
+    def after_create_session(self, session, coord):
+        super().after_create_session(session, coord)
+        self._saved = self.step
+
+    def after_step(self, run_context, results):
+        if self.step % self._every == 0:
+            self._save(run_context.session)
+
+    def end(self, session):
+        if self.step != self._saved:
+            self._save(session)
+
+    def _save(self, session):
+        if not session.run(self._finite):
+            raise NotFinite(self.step, "a weight is not finite")
+        self._saver.save(session, self._path, global_step=self.step, write_meta_graph=False)
+        self._saved = self.step
+
+
+class Summaries(CountSteps):
+    """Writes the summaries of the graph for TensorBoard: scalars often, histograms and pictures now and then."""
+
+    def __init__(self, writer):
+        self._writer = writer
+        self._scalars = tf.summary.merge_all(name="summaries")
+        self._pictures = tf.summary.merge_all(PICTURES, name="summaries")
+
+    def after_create_session(self, session, coord):
+        super().after_create_session(session, coord)
+        if self.step == 0:
+            self._writer.add_graph(session.graph)
+        # What an interrupted run wrote after its last checkpoint is dropped from TensorBoard's curves.
+        self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), self.step + 1)
+
+    def before_run(self, run_context):
+        return tf.train.SessionRunArgs(self._scalars) if self._is_due(self.step + 1, SUMMARY_STEPS) else None
+
+    def after_step(self, run_context, scalars):
+        if scalars:
+            self._writer.add_summary(scalars, self.step)
+        if self._is_due(self.step, PICTURE_STEPS):  # in a run of its own: a histogram of NaN fails it
+            try:
+                self._writer.add_summary(run_context.session.run(self._pictures), self.step)
+            except tf.errors.InvalidArgumentError:
+                raise NotFinite(self.step, "a gradient or an activation is not finite") from None
+
+    @staticmethod
+    def _is_due(step, every):
+        return step == 1 or step % every == 0
+
+    def end(self, session):
+        self._writer.flush()
+
+
+class StopOnSignal(tf.train.SessionRunHook):
+    """On SIGINT or SIGTERM lets the step end, and the other hooks save. The same signal again ends the program at once.
+
+    A context manager too: the signals are caught within it.
+    """
+
+    received = None  # the signal's number
+
+    def __enter__(self):
+        self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number, frame):
+        self.received = self.received or number
+        signal.signal(number, self._before[number])  # SIGINT and SIGTERM at once are still a first signal each
+
+    def after_run(self, run_context, run_values):
+        if self.received:
+            run_context.request_stop()

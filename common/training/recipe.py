@@ -1,0 +1,116 @@
+"""The recipe of a network: how it is trained, entry by entry, each with what it means and its limits.
+
+msgspec checks both what --set changes and what run.json holds by these types: less code than our own.
+"""
+
+import dataclasses
+import typing
+from typing import Annotated, Literal
+
+from common.errors import UserError
+from common.graph.optimization import INITIALIZERS, LOSSES, OPTIMIZERS, PENALTIES, SCHEDULES
+
+import msgspec
+from msgspec import Meta
+
+
+def whole(meaning, least=1, below=2**31):
+    """The type of an entry that is a whole number. meaning: for --help."""
+    return Annotated[int, Meta(ge=least, lt=below, description=meaning)]
+
+
+def number(meaning, above=None, below=2**31):
+    """The type of an entry that is a number: 0 or more, or above a limit."""
+    lower = {"ge": 0} if above is None else {"gt": above}
+    return Annotated[float, Meta(**lower, lt=below, description=meaning)]
+
+
+def choice(meaning, names):
+    """The type of an entry that is one of some names."""
+    return Annotated[Literal[tuple(names)], Meta(description=meaning)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What the recipes of both tasks have. A task adds its augmentation; --set changes single entries."""
+
+    batch_size: whole("images a step")
+    epochs: number("passes over the training images", above=0)
+    loss: choice("of the logits", LOSSES) = "cross_entropy"
+    reduction: choice("of the loss, over the batch", ("mean", "sum")) = "mean"
+    label_smoothing: number("share of a label that is spread over all classes", below=1) = 0.0
+    penalty: choice("of the weights: ½Σw² or Σ|w|", PENALTIES) = "l2"
+    regularizer: number("factor of the penalty") = 0.0
+    initializer: choice("of the weights; own: the network's", INITIALIZERS) = "own"
+    optimizer: choice("what applies the gradients", OPTIMIZERS) = "nesterov"
+    momentum: number("of momentum and nesterov", below=1) = 0.9
+    learning_rate: number("where the decay starts from")
+    schedule: choice("of the learning rate", SCHEDULES) = "exponential"
+    learning_rate_decay: number("factor per decay_epochs, of exponential and staircase", above=0) = 1.0
+    decay_epochs: number("epochs for one such factor", above=0) = 1.0
+    # Large first steps inflate weights that L2 is slow to shrink.
+    warmup_steps: whole("steps in which the rate first rises") = 1
+    moving_average_decay: number("of the weights' averages (EMA), per step", below=1)
+    save_steps: whole("steps between checkpoints, and between evaluations")
+    evaluate: choice("all: the training and test images too", ("validation", "all")) = "validation"
+
+
+LASTING = ("exponential", "staircase")  # schedules that do not depend on the last step
+NEEDS = {  # what an entry has an effect with
+    "penalty": ("a regularizer above 0", lambda recipe: recipe.regularizer),
+    "momentum": ("optimizer=momentum or nesterov", lambda recipe: recipe.optimizer in ("momentum", "nesterov")),
+    "learning_rate_decay": ("schedule=exponential or staircase", lambda recipe: recipe.schedule in LASTING),
+    "decay_epochs": ("a learning_rate_decay other than 1", lambda recipe: recipe.learning_rate_decay != 1),
+}
+
+
+def change(recipe, settings):
+    """Returns a copy of a recipe with settings, a list of "key=value", in the types of its entries.
+
+    Raises UserError for an unknown key (it lists them), a key that comes twice, a value that is not of the entry's type
+    or not within its limits, and a setting that would have no effect.
+    """
+    types = _types(recipe)
+    changes = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise UserError(f"--set takes KEY=VALUE, not {setting!r}")
+        if key not in types:
+            raise UserError(f"--set {setting}: no entry {key!r} in the recipe; there are {', '.join(types)}")
+        if key in changes:
+            raise UserError(f"--set {setting}: {key} is set twice; give one value")
+        try:
+            changes[key] = msgspec.convert(text, types[key], strict=False)
+        except msgspec.ValidationError:
+            raise UserError(f"--set {setting}: {key} takes {_limits(types[key])}") from None
+    changed = dataclasses.replace(recipe, **changes)
+    for setting in settings:
+        key = setting.partition("=")[0]
+        if key in NEEDS and not NEEDS[key][1](changed):
+            raise UserError(f"--set {setting} changes nothing: it needs {NEEDS[key][0]}")
+    return changed
+
+
+def table(recipe):
+    """The entries of a recipe, a line each, with value and meaning: for --help."""
+    lines = []
+    for key, kind in _types(recipe).items():
+        meaning = kind.__metadata__[0].description
+        values = f" ({', '.join(typing.get_args(kind.__origin__))})" if not isinstance(kind.__origin__, type) else ""
+        lines.append(f"  {f'{key}={getattr(recipe, key)}':34} {meaning}{values}")
+    return "\n".join(lines)
+
+
+def _types(recipe):
+    """{key: type, as whole(), number() or choice() gave it}."""
+    return typing.get_type_hints(type(recipe), include_extras=True)
+
+
+def _limits(kind):
+    """What values a type takes, in words."""
+    if not isinstance(kind.__origin__, type):
+        return f"one of {', '.join(typing.get_args(kind.__origin__))}"
+    meta = kind.__metadata__[0]
+    lower = f"at least {meta.ge}" if meta.gt is None else f"above {meta.gt}"
+    return f"a {'whole ' if kind.__origin__ is int else ''}number {lower}, and below {meta.lt}"

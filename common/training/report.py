@@ -1,0 +1,90 @@
+"""The hook that shows how training goes, and validates."""
+
+import time
+
+from common.training.hooks import CountSteps, NotFinite
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from tqdm import tqdm
+
+
+class Report(CountSteps):
+    """Shows progress, validates, and stops a run that diverged: a bar on a terminal, plain lines elsewhere.
+
+    run: runs.Run. watched: the tensors "loss", "accuracy" and "learning_rate". evaluators: by the name of the images,
+    "validation" first; each is a function of a session that gives an evaluation.Evaluation. They are called at every
+    save_steps of the recipe, and at the end. writer: tf.summary.FileWriter.
+    """
+
+    def __init__(self, run, watched, evaluators, writer):
+        self._fetches = watched
+        self._evaluators, self._data_title, self._last_step = evaluators, run.dataset_title, run.steps
+        self._batch_size, self._every = run.recipe.batch_size, run.recipe.save_steps
+        self._writer = writer
+        self.validation = None  # evaluation.Evaluation, the last one
+
+    def after_create_session(self, session, coord):
+        super().after_create_session(session, coord)
+        self._correct = 0.0  # sum of the batches' accuracies since the last report
+        self._reported = self.step
+        self._started = self._reported_at = time.perf_counter()
+        self._bar = tqdm(
+            total=self._last_step, initial=self.step, bar_format="{n}/{total} {bar} {remaining} left{postfix}",
+            dynamic_ncols=True, disable=None,  # None: no bar where standard error is not a terminal
+        )
+
+    def before_run(self, run_context):
+        return tf.train.SessionRunArgs(self._fetches)
+
+    def after_step(self, run_context, results):
+        if not np.isfinite(results["loss"]):
+            self._bar.close()
+            raise NotFinite(self.step, f"the loss is {results['loss']}")
+        self._results = results
+        self._correct += results["accuracy"]
+        if not self._bar.disable:
+            self._show_in_bar()
+        self._bar.update()
+        if self.step % self._every == 0:
+            self._report(run_context.session)
+
+    def end(self, session):
+        if self.step != self._reported:
+            self._report(session)
+        self._writer.flush()
+        self._bar.close()
+
+    def _report(self, session):
+        found = {name: evaluate(session) for name, evaluate in self._evaluators.items()}
+        accuracies = {name: result.accuracy for name, result in found.items()}
+        self.validation = found["validation"]
+        now = time.perf_counter()
+        steps = self.step - self._reported
+        speed = steps * self._batch_size / (now - self._reported_at)  # images/s, with the pauses to save and validate
+        for tag, value in {
+            "accuracy/training": self._correct / steps,
+            **{f"accuracy/{name}": accuracy for name, accuracy in accuracies.items()},
+            "images_per_second": speed,
+        }.items():
+            self._writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag=tag, simple_value=value)]), self.step)
+        self._correct, self._reported, self._reported_at = 0.0, self.step, now
+        self.seconds = now - self._started
+        if self._bar.disable:
+            shown = "  ".join(f"{name.replace('_', ' ')} accuracy {a:.4f}" for name, a in accuracies.items())
+            left = (self._last_step - self.step) * self._batch_size / speed
+            print(
+                f"step {self.step}/{self._last_step}  loss {self._results['loss']:.4f}  "
+                f"learning rate {self._results['learning_rate']:.5f}  "
+                f"{shown} ({self._data_title})  {speed:,.0f} images/s  "
+                f"{left // 60:.0f}:{left % 60:02.0f} left",
+                flush=True,
+            )
+
+    def _show_in_bar(self):
+        rate = (self._bar.format_dict["rate"] or 0) * self._batch_size
+        loss, learning_rate = self._results["loss"], self._results["learning_rate"]
+        shown = [f" {rate:,.0f} images/s", f"loss {loss:.3f}", f"lr {learning_rate:.4f}"]
+        if self.validation is not None:
+            shown.append(f"val {self.validation.accuracy:.4f}")
+        self._bar.set_postfix_str("  ".join(shown), refresh=False)

@@ -1,0 +1,174 @@
+"""A run's folders and its run.json: what test.py and app.py need to rebuild the network that backward.py trained."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Generic, Literal, TypeVar
+
+from common.errors import UserError
+from common.graph.device import PRECISIONS
+from common.training.recipe import Recipe
+
+import filelock
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+LOCK = "trainer.lock"
+PRETRAINED = "pretrained"  # the folder of the network that comes with the repository
+MEND = "put back the one that the training wrote, or delete the folder and train again"
+
+R = TypeVar("R", bound=Recipe)
+InPath = Annotated[str, Meta(pattern=r"^\w[\w.-]{0,99}\Z")]  # becomes part of a path
+Line = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,200}\Z")]  # is shown on a terminal
+Whole = Annotated[int, Meta(ge=1, lt=2**31)]
+Pixel = Annotated[float, Meta(ge=0, le=255)]
+Deviation = Annotated[float, Meta(gt=0, le=255)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Generic[R]):
+    """What run.json holds. R: the type of the task's recipes.
+
+    A field that is added gets a default, for folders that were written before it.
+    """
+
+    network: InPath
+    dataset: InPath
+    dataset_title: Line
+    dataset_sha256: Line
+    class_names: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=65_536)]
+    image_size: Annotated[int, Meta(ge=1, le=1024)]  # pixels, both ways
+    image_mean: Pixel | tuple[Pixel, ...]  # the input is (pixel - mean) / std: one number, or one per channel
+    image_std: Deviation | tuple[Deviation, ...]
+    recipe: R
+    seed: Whole
+    precision: Literal[tuple(PRECISIONS)] = "float32"
+    steps: Whole  # the last one
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    temperature: Annotated[float, Meta(ge=0.1, le=100)] = 1.0  # of the logits, see calibration.py
+    test_accuracy: Annotated[float, Meta(ge=0, le=1)] | None = None  # of a checkpoint that was exported
+
+    def __post_init__(self):
+        if np.shape(self.image_mean) != np.shape(self.image_std):
+            raise ValueError("image_mean and image_std are not of the same length")
+
+    @property
+    def title(self):
+        return f"{self.network} trained on {self.dataset_title}"
+
+    @property
+    def image_shape(self):
+        """[height, width, channels]"""
+        return [self.image_size, self.image_size, np.size(self.image_mean)]
+
+
+def folder(root, task, network, dataset):
+    """root/task/network; for any data set but the task's own, root/task/network-dataset."""
+    return Path(root) / task / (network if dataset == task else f"{network}-{dataset}")
+
+
+def find(root, task, network, dataset, real_first=False):
+    """The folder of the run that started or ended last, of this network and data set where they are not None; or None.
+
+    real_first: one trained on generated digits only where there is no other. The one that comes with the repository was
+    not started here.
+    """
+    candidates = []
+    for path in (Path(root) / task).glob("*/run.json"):
+        if path.parent.name == PRETRAINED:
+            continue
+        try:
+            run = read(path.parent)
+        except UserError:
+            continue  # told where it is asked for
+        if network in (None, run.network) and dataset in (None, run.dataset):
+            real = run.dataset != "generated"
+            candidates.append((real_first and real, path.stat().st_mtime, path.parent))
+    return max(candidates)[-1] if candidates else None
+
+
+def write(directory, run):
+    """Writes run.json whole or not at all."""
+    part = directory / "run.json.part"
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
+    part.replace(directory / "run.json")
+
+
+def read(directory, networks=None):
+    """The Run in directory/run.json. networks: the task's, modules by name; else the recipe is what all tasks share.
+
+    Raises UserError where there is none, where a field is missing, of another type or out of its range, and where its
+    network is not one of `networks`.
+    """
+    kinds = {type(network.RECIPE) for network in networks.values()} if networks else {Recipe}
+    run = _read(directory, *kinds)
+    if networks and run.network not in networks:
+        raise UserError(f"{directory / 'run.json'} names the network {run.network!r}; there are {', '.join(networks)}")
+    return run
+
+
+def _read(directory, recipe_type):
+    path = Path(directory) / "run.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Run[recipe_type])
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; {MEND}") from None
+    except (UserError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        raise UserError(f"{path} is damaged ({error}); {MEND}") from None
+
+
+def start(directory, run, may_grow=True):
+    """Writes the record of a run that starts or goes on in a folder.
+
+    may_grow: whether a run may go on to another last step. Raises UserError if the checkpoints there come from a run
+    that differs in more than that and in what saves: training on would continue neither the one nor the other.
+    """
+    may_change = {"versions", "temperature", "test_accuracy", "recipe.save_steps", "recipe.evaluate"}
+    may_change |= {"steps", "recipe.epochs"} if may_grow else set()
+    if any(directory.glob("model.ckpt-*.index")):
+        before = _read(directory, type(run.recipe))
+        there, here = _flat(before), _flat(run)
+        differences = [
+            f"{key} is {there[key]!r} there and {here[key]!r} here"
+            for key in sorted(here.keys() - may_change)
+            if there[key] != here[key]
+        ]
+        if differences:
+            raise UserError(
+                f"{directory} holds another run: {'; '.join(differences)}. Continue it with the same settings, "
+                "choose another --checkpoint-dir, or delete the folder"
+            )
+        run = dataclasses.replace(run, temperature=before.temperature)
+    write(directory, run)
+
+
+def _flat(run):
+    """{"seed": 1, "recipe.epochs": 8.0, …}"""
+    recipe = {f"recipe.{key}": value for key, value in dataclasses.asdict(run.recipe).items()}
+    return {key: value for key, value in vars(run).items() if key != "recipe"} | recipe
+
+
+def lock(directory):
+    """Makes the folder and locks it for the trainer, until released or the process ends, however it ends.
+
+    Raises UserError if another trainer has it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        return filelock.FileLock(directory / LOCK).acquire(timeout=2)  # seconds; a tester looks in for a moment
+    except filelock.Timeout:
+        raise UserError(
+            f"another backward.py is training in {directory}; wait for it, stop it, or choose another --checkpoint-dir"
+        ) from None
+
+
+def is_training(directory):
+    """Whether a trainer is at work in the folder."""
+    if not (directory / LOCK).exists():
+        return False
+    try:
+        filelock.FileLock(directory / LOCK).acquire(timeout=0).lock.release()
+        return False
+    except filelock.Timeout:
+        return True

@@ -1,0 +1,133 @@
+"""What the testers share: the network with its averaged weights, and following the checkpoints of a run."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from common import command_line
+from common.errors import UserError
+from common.graph import batches, device
+from common.training import calibration, checkpoints, evaluation, runs
+
+import tensorflow.compat.v1 as tf
+
+
+def parser(description, networks, family):
+    """The command line of a tester. networks: their names. family: of data sets."""
+    result = command_line.parser(description, list(networks), list(family))
+    command_line.add_data_dir(result)
+    result.add_argument("--checkpoint", metavar="PATH", type=Path, help="only this one, as FOLDER/model.ckpt-200")
+    result.add_argument("--once", action="store_true", help="only the newest checkpoint")
+    result.add_argument(
+        "--interval", metavar="S", type=command_line.positive(float), default=2.0,
+        help="seconds between looks for a new checkpoint (default: %(default)s)",
+    )
+    result.add_argument("--split", choices=["test", "validation"], default="test", help="default: %(default)s")
+    result.add_argument(
+        "--on", metavar="NAME", choices=list(family), help="test on images of another data set than trained on"
+    )
+    result.add_argument(
+        "--export", metavar="DIR", type=Path, help="also write the averaged weights alone, and run.json, to that folder"
+    )
+    result.add_argument("--raw", action="store_true", help="the weights themselves, not their moving averages")
+    return result
+
+
+def test(forward, run, split, paths, device_name, *, raw=False, tta=False, skip_unreadable=False, export=None):
+    """Evaluates a network on a split, with the weights of one checkpoint after the other.
+
+    forward: the task's. run: runs.Run. split: datasets.Split. paths: iterable of checkpoints.
+    raw: the weights themselves, not their moving averages. tta: test-time augmentation, the mean of the logits of an
+    image and its mirror image. skip_unreadable: tell of a checkpoint that is gone or not whole, and go on, instead of
+    raising checkpoints.Unreadable. export: a folder to which the weights are written, as they were read, too.
+    Yields (global step, evaluation.Evaluation) for each.
+    """
+    with tf.Graph().as_default(), tf.device(device_name):
+        data = batches.on_device(split, "data")
+        evaluate = evaluation.evaluator(data, lambda images: evaluation.logits(forward, run, images, tta))
+        global_step = tf.train.get_or_create_global_step()
+        variables = {v.op.name: v for v in tf.global_variables()} if raw else checkpoints.averages(run)
+        saver = tf.train.Saver(variables)
+
+        with tf.Session(config=device.session_config(device_name)) as session:
+            session.run(tf.local_variables_initializer(), data.feed)
+            for path in paths:
+                try:
+                    checkpoints.restore(session, saver, variables, path)
+                except checkpoints.Unreadable as error:
+                    if not skip_unreadable:
+                        raise
+                    print(f"{error}; left out", file=sys.stderr)
+                else:
+                    if export:
+                        saver.save(session, str(export / Path(path).name), write_meta_graph=False, write_state=False)
+                    yield session.run(global_step), evaluate(session)
+
+
+def test_checkpoints(task, args, forward, networks, family, tta=False):
+    """Tests what the flags ask for; prints each accuracy as it comes in, at the end that of each class, and logs them.
+
+    task: its name. forward, networks: from its forward.py. family: of data sets. tta: as for test().
+    """
+    device_name = device.resolve(args.device)
+    if args.export and (args.raw or tta or args.split != "test" or args.on or not (args.once or args.checkpoint)):
+        raise UserError("--export goes with --once or --checkpoint alone: its run.json holds the plain test accuracy")
+    if args.export and checkpoints.latest(args.export):
+        raise UserError(f"{args.export} holds a checkpoint already; name another folder, or delete it")
+    if args.export:
+        args.export.mkdir(parents=True, exist_ok=True)
+    if args.checkpoint:
+        paths = [checkpoints.named(args.checkpoint)]
+        directory = paths[0].parent
+    else:
+        directory = checkpoints.folder_with_one(
+            args.checkpoint_dir, task, args.network, args.dataset, wait=not args.once
+        )
+        paths = [checkpoints.latest(directory)] if args.once else checkpoints.follow(directory, args.interval)
+    run = runs.read(directory, networks)
+    if run.dataset not in family:
+        raise UserError(f"{directory / 'run.json'} names the data set {run.dataset!r}; there are {', '.join(family)}")
+    data = family[args.on or run.dataset](args.data_dir)
+    if data.class_names != run.class_names:
+        where = f"--on {args.on}" if args.on else directory / "run.json"
+        raise UserError(f"{where}: {data.title} has other classes than {run.dataset_title} had in training")
+    if not args.on and data.digest != run.dataset_sha256:
+        print(f"warning: it was trained on other content than that of {data.title} here", file=sys.stderr)
+    split = getattr(data, args.split)
+
+    print(f"{run.title}: {len(split.labels):,} {args.split} images of {data.title}", flush=True)
+    measured = ", ".join(["raw weights" if args.raw else "EMA", *(["TTA"] if tta else []), data.title])
+    name = "-".join(filter(None, [args.split, "raw" if args.raw else "", "tta" if tta else "", args.on]))
+    log_dir = runs.folder(args.log_dir, task, run.network, run.dataset) / name
+    log_dir.mkdir(parents=True, exist_ok=True)
+    log = evaluation.Log(log_dir, split.images, args.split, data.class_names)
+    following = not (args.once or args.checkpoint)
+    result = None
+    try:
+        tested = test(
+            forward, run, split, paths, device_name,
+            raw=args.raw, tta=tta, skip_unreadable=following, export=args.export,
+        )  # fmt: skip
+        for step, result in tested:
+            print(f"step {step}  {args.split} accuracy {result.accuracy:.4f} ({measured})", flush=True)
+            log.write(step, result)
+        if args.export:
+            runs.write(args.export, dataclasses.replace(run, test_accuracy=result.accuracy))
+            print(f"exported    {command_line.shown(args.export)}")
+    finally:  # after Ctrl-C too
+        if result:
+            each = zip(data.class_names, result.class_accuracies(), strict=True)
+            # The temperature is for the averaged weights and plain images, and known when the training has ended.
+            if not (following or args.raw or tta or args.on):
+                print(f"calibration {_calibration(result, run)}")
+            print("by class    " + "  ".join(f"{name} {accuracy:.3f}" for name, accuracy in each))
+            print(f"log         {command_line.shown(log_dir)}")
+
+
+def _calibration(result, run):
+    """How far the probabilities are from the truth, before and after the temperature that validation images gave."""
+    text = f"{calibration.expected_error(*result):.2%} expected error"
+    if run.temperature == 1:  # none was needed, or the run has not ended yet
+        return text
+    calibrated = calibration.at(run.temperature, result.probabilities)
+    return f"{text}, {calibration.expected_error(calibrated, result.labels):.2%} at temperature {run.temperature:.2f}"

@@ -1,0 +1,187 @@
+"""What both trainers share: the command line, evaluations, TensorBoard's summaries, and a run's beginning and end."""
+
+import argparse
+import contextlib
+import dataclasses
+import signal
+
+from common import command_line
+from common.command_line import shown
+from common.errors import UserError
+from common.graph import batches, device
+from common.training import calibration, checkpoints, evaluation, hooks, recipe, runs
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+
+def arguments(description, networks, family):
+    """What the command line asks for; `device` and `recipe` are resolved.
+
+    networks: modules by name, the default first. family: of data sets. Raises UserError for a device that is not there
+    or does not compute in the precision, and for an entry of the recipe that is invalid or changes nothing.
+    """
+    parser = command_line.parser(description, list(networks), list(family))
+    command_line.add_data_dir(parser)
+    parser.set_defaults(network=next(iter(networks)))
+    whole = command_line.positive(int)
+    parser.add_argument("--steps", metavar="N", type=whole, help="train up to this step, not by the recipe's epochs")
+    parser.add_argument("--seed", metavar="N", type=whole, default=1, help="of weights, batches and augmentation (1)")
+    parser.add_argument(
+        "--precision", choices=device.PRECISIONS, default="float32",
+        help="of convolutions and matrix products: float32, the default; bfloat16 on a CPU, float16 on a GPU",
+    )
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change entries of the recipe, below"
+    )
+    parser.epilog = _recipe_table(networks)
+    args = parser.parse_args()
+    args.recipe = recipe.change(networks[args.network].RECIPE, args.set)
+    args.device = device.resolve(args.device)
+    device.check_precision(args.precision, args.device)
+    return args
+
+
+def _recipe_table(networks):
+    """For --help: the recipe of the network that stands before it on the command line, or of the default one."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser.add_argument("--network", choices=networks)
+    try:
+        name = parser.parse_known_args()[0].network or next(iter(networks))
+    except argparse.ArgumentError:  # told by the parser of all flags
+        return ""
+    return f"the recipe of {name}, for --set:\n{recipe.table(networks[name].RECIPE)}"
+
+
+def describe(args, data, image_size, image_mean, image_std):
+    """The runs.Run of what the command line asks for. image_mean, image_std: pixel values, one number or one a channel.
+
+    args: from arguments(). data: datasets.DataSet. Raises UserError for more images or steps than there can be.
+    """
+    chosen, images = args.recipe, len(data.train.labels)
+    if chosen.batch_size > images:
+        raise UserError(f"batch_size {chosen.batch_size} is more than the {images} training images; set it to less")
+    steps = args.steps or max(1, round(chosen.epochs * images / chosen.batch_size))
+    if steps >= 2**31:
+        raise UserError(f"{chosen.epochs:g} epochs are {steps:g} steps; set epochs to less, or batch_size to more")
+    return runs.Run(
+        network=args.network,
+        dataset=data.name,
+        dataset_title=data.title,
+        dataset_sha256=data.digest,
+        class_names=data.class_names,
+        image_size=image_size,
+        image_mean=image_mean,
+        image_std=image_std,
+        recipe=chosen,
+        seed=args.seed,
+        precision=args.precision,
+        steps=steps,
+        versions={"tensorflow": tf.__version__, "numpy": np.__version__},
+    )
+
+
+@contextlib.contextmanager
+def folders(task, args, run):
+    """The run's folders of checkpoints and of logs, with its run.json, while no other trainer is at work there.
+
+    Raises UserError if the folder holds another run, or another trainer is at work there.
+    """
+    checkpoint_dir = runs.folder(args.checkpoint_dir, task, run.network, run.dataset)
+    log_dir = runs.folder(args.log_dir, task, run.network, run.dataset) / "train"
+    log_dir.mkdir(parents=True, exist_ok=True)
+    with runs.lock(checkpoint_dir):
+        runs.start(checkpoint_dir, run, may_grow=run.recipe.schedule in recipe.LASTING)
+        yield checkpoint_dir, log_dir
+
+
+def is_done(run, checkpoint_dir):
+    """Whether the run is at its last step already; prints so, or which steps are to come."""
+    title, done = f"{run.network} on {run.dataset_title}", checkpoints.step(checkpoints.latest(checkpoint_dir))
+    if done < run.steps:
+        print(f"{title}: step {done} to {run.steps}", flush=True)
+        return False
+    # The other schedules end at a step that was fixed at the start.
+    more = "; --steps N trains on" if run.recipe.schedule in recipe.LASTING else ""
+    print(f"{title}: at step {done} already, in {shown(checkpoint_dir)}{more}")
+    return True
+
+
+def evaluators(forward, run, data, train, ema):
+    """Evaluations with the moving averages of the weights, in the graph that trains.
+
+    forward: the task's. data: datasets.DataSet. train: its training images, a batches.OnDevice. Returns a dict from the
+    name of the images to a function of a session, for report.Report, and the feed of the images' local variables.
+    """
+
+    def average(getter, *args, **kwargs):
+        variable = getter(*args, **kwargs)
+        shadow = ema.average(variable)
+        return variable if shadow is None else shadow  # none of a variable that is not trained
+
+    splits = {"validation": batches.on_device(data.validation, "validation_data")}
+    if run.recipe.evaluate == "all":
+        splits |= {"training_set": train, "test": batches.on_device(data.test, "test_data")}
+    with tf.variable_scope(tf.get_variable_scope(), reuse=True, custom_getter=average):
+        functions = {
+            name: evaluation.evaluator(split, lambda images: evaluation.logits(forward, run, images), name)
+            for name, split in splits.items()
+        }
+    return functions, {key: array for split in splits.values() for key, array in split.feed.items()}
+
+
+def summarize(images, data_loss, loss, gradients, learning_rate, ema):
+    """Writes for TensorBoard: each term of the loss, raw and averaged; the learning rate; the input; weights, their
+    averages, gradients and activations.
+
+    gradients: (gradient, variable) pairs. Returns the operation that averages the losses: run it with each step.
+    """
+    losses = {"loss/total": loss, "loss/data": data_loss}
+    losses |= {f"penalty/{term.op.name}": term for term in tf.get_collection("losses")}
+    average = tf.train.ExponentialMovingAverage(0.9, zero_debias=True, name="average")
+    averaging = average.apply(list(losses.values()))
+    for name, value in losses.items():
+        tf.summary.scalar(name, value)
+        with tf.control_dependencies([averaging]), tf.name_scope("averaged_losses/"):  # one box in TensorBoard's graph
+            averaged = average.average(value).read_value()
+        tf.summary.scalar(f"{name}_averaged", averaged)
+    tf.summary.scalar("learning_rate", learning_rate)
+    tf.summary.image("input", images, max_outputs=8, collections=[hooks.PICTURES])
+    for gradient, variable in gradients:
+        for kind, value in ("weights", variable), ("averages", ema.average(variable)), ("gradients", gradient):
+            tf.summary.histogram(f"{kind}/{variable.op.name}", value, collections=[hooks.PICTURES])
+    for activation in tf.get_collection(tf.GraphKeys.ACTIVATIONS):
+        name = activation.op.name
+        tf.summary.histogram(f"activations/{name}", activation, collections=[hooks.PICTURES])
+        if activation.op.type == "Relu":  # others are hardly ever 0
+            with tf.name_scope("zero_fractions/"):  # with the slash: the same scope each time
+                sparsity = tf.nn.zero_fraction(activation)
+            tf.summary.scalar(f"sparsity/{name}", sparsity)
+    return averaging
+
+
+def finish(run, report, stopped_by, checkpoint_dir, log_dir):
+    """Fits the temperature, draws the curves, and prints what came of the training.
+
+    report: report.Report. stopped_by: the number of the signal that ended it early, or None. Returns the exit status:
+    0, or 128 + that number.
+    """
+    from common.training import plots  # matplotlib, which takes a second to import, is not needed before
+
+    title = f"{run.network} on {run.dataset_title}"
+    probabilities, labels = report.validation
+    temperature = calibration.temperature(probabilities, labels)
+    runs.write(checkpoint_dir, dataclasses.replace(run, temperature=temperature))
+    calibrated = calibration.at(temperature, probabilities)
+    before, after = (calibration.expected_error(p, labels) for p in (probabilities, calibrated))
+    if stopped_by:
+        name = signal.Signals(stopped_by).name
+        print(f"stopped by {name} at step {report.step} of {run.steps}; the same command goes on from there")
+    print(
+        f"{title}: validation accuracy {report.validation.accuracy:.4f} (EMA) at step {report.step}, "
+        f"{report.seconds:.0f} s of training"
+    )
+    print(f"calibration {before:.2%} expected error, {after:.2%} at temperature {temperature:.2f} (validation)")
+    print(f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}")
+    print(f"curves      {shown(plots.curves(log_dir, title))}", flush=True)
+    return 128 + stopped_by if stopped_by else 0

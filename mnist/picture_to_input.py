@@ -1,0 +1,162 @@
+"""From a picture that somebody brings to the 28×28 pixels that the network knows.
+
+MNIST's makers took grey scans of digits, fitted each into 20×20 pixels with its proportions kept, and centred it by
+mass in 28×28. What comes before that here is for real paper, pens and cameras.
+"""
+
+import itertools
+
+from common.errors import UserError
+from mnist.forward import IMAGE_SIZE
+from mnist.ink import find_ink
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+DIGIT_SIZE = 20  # pixels: MNIST's digits fit a square of this size
+STROKE_WIDTH = 2.7  # pixels, of MNIST's digits: the median of its training images, measured as with_stroke_width() does
+LARGEST_NUMBER = 1200  # pixels, of the longer side of a picture of several digits, to work at
+SURE, POSSIBLE = 0.55, 0.3  # ink: a stroke has a pixel that is surely ink, and the possible ones around it
+SPECK = 0.03  # of the largest stroke's area: what is smaller is dirt
+NEAR = 0.25  # of a digit's size: what is farther from it is not of it
+TALL = 0.45  # of the tallest digit's height: what is lower is a dash, a dot or a comma
+MUCH = 0.2  # of the digits' median ink: what has less is a colon or dirt
+MOST_DIGITS = 30  # of a number
+WIDEST = 2.2  # times its height: no digit is wider
+WIDE = 1.25  # of the digits' median height: what is wider is digits that touch
+
+
+def digit(image):
+    """The digit in a picture, white on black, fit to 20×20, centred by mass in 28×28: uint8 [1, 1, 28, 28, 1].
+
+    That is one item with one view of it. image: Pillow image, RGB. Raises UserError if there is no ink, or too wide.
+    """
+    mask = cropped(strokes(find_ink(image)))
+    if mask.shape[1] > WIDEST * mask.shape[0]:
+        raise UserError("shows something too wide for a digit; with --segment numbers are read")
+    return as_mnist(with_stroke_width(mask))[np.newaxis, np.newaxis]
+
+
+def digits(image):
+    """The digits of a written number, from left to right, each as of digit(): uint8 [digits, 1, 28, 28, 1]."""
+    found = separated(strokes(find_ink(image, LARGEST_NUMBER), several=True))
+    return np.stack([as_mnist(with_stroke_width(mask)) for mask in found])[:, np.newaxis]
+
+
+def strokes(ink, several=False):
+    """The strokes of a digit, or of several: bool [height, width], without dirt and what is at the border."""
+    labels, count = ndimage.label(ink > POSSIBLE, structure=np.ones([3, 3]))
+    sure = np.bincount(labels[ink > SURE], minlength=count + 1) > 0
+    area = np.bincount(labels.ravel()) * sure
+    area[0] = 0  # the paper
+    boxes = ndimage.find_objects(labels)
+    border = np.bincount(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]), minlength=count + 1)
+    if several:  # in a narrow strip a digit may end at the border
+        heights = np.array([0] + [rows.stop - rows.start for rows, _ in boxes])
+        border[(heights > ink.shape[0] / 2) & (border < heights / 4)] = 0
+    inner = area * (border == 0)
+    if inner.max() > 0.15 * area.max():  # else the digit itself reaches the border
+        area = inner
+    if not several:
+        area[1:] *= of_main(boxes, area[1:])
+    return (area >= SPECK * area.max())[labels] & (ink > (SURE + POSSIBLE) / 2)
+
+
+def of_main(boxes, area):
+    """Which strokes are of the main digit, bool: the largest stroke, and what is near it, or near what is near it.
+
+    boxes: slices of [height, width], one a stroke. area: pixels of each.
+    """
+    top, bottom, left, right = np.array([(y.start, y.stop, x.start, x.stop) for y, x in boxes]).T
+    main = area.argmax()
+    large = area >= SPECK * area[main]
+    found, more = None, np.arange(len(boxes)) == main
+    while not np.array_equal(found, more):
+        found = more
+        box_top, box_left = top[found].min(), left[found].min()
+        box_bottom, box_right = bottom[found].max(), right[found].max()
+        gap = np.max([top - box_bottom, box_top - bottom, left - box_right, box_left - right], axis=0)
+        more = large & (gap <= NEAR * max(box_bottom - box_top, box_right - box_left))
+    return found
+
+
+def separated(mask):
+    """The digits of a number: a list of bool [height, width], each cropped, from left to right.
+
+    Strokes above each other are of one digit. What is too wide for one is cut where there is the least ink; what is too
+    low for one, has too little ink, or is wider than four, is left out. Raises UserError if nothing or too much is
+    left.
+    """
+    labels, _ = ndimage.label(mask, structure=np.ones([3, 3]))
+    columns = [(part[1].start, part[1].stop, i) for i, part in enumerate(ndimage.find_objects(labels), start=1)]
+    groups = []  # [left, right, labels]
+    for left, right, i in sorted(columns):
+        if groups and groups[-1][1] - left > 0.5 * min(right - left, groups[-1][1] - groups[-1][0]):
+            groups[-1][1] = max(groups[-1][1], right)
+            groups[-1][2].append(i)
+        else:
+            groups.append([left, right, [i]])
+    found = [cropped(np.isin(labels[:, left:right], group)) for left, right, group in groups]
+    tallest = max((one.shape[0] for one in found), default=0)
+    found = [one for one in found if one.shape[0] > TALL * tallest and one.shape[1] < 5 * one.shape[0]]
+    usual_ink = np.median([one.sum() for one in found]) if found else 0
+    found = [one for one in found if one.sum() > MUCH * usual_ink]
+    if not 0 < len(found) <= MOST_DIGITS:
+        raise UserError(f"shows no number of up to {MOST_DIGITS} digits: {len(found)} strokes look like digits")
+    usual = np.median([one.shape[0] for one in found])
+    return [part for one in found for part in _cut(one, usual)]
+
+
+def _cut(mask, height):
+    """A cropped digit as it is, or several that touch, cut apart: a list of bool [height, width]."""
+    width = mask.shape[1]
+    if width <= WIDE * height:
+        return [mask]
+    count = max(2, round(width / (0.8 * height)))
+    profile = ndimage.gaussian_filter1d(mask.sum(axis=0).astype(float), 0.03 * height)
+    edges = [0]
+    for i in range(1, count):
+        middle, reach = width * i / count, 0.3 * width / count
+        window = np.arange(int(middle - reach), int(middle + reach) + 1)
+        edges.append(window[profile[window].argmin()])
+    edges.append(width)
+    return [mask[:, a:b] for a, b in itertools.pairwise(edges) if mask[:, a:b].any()]
+
+
+def with_stroke_width(mask):
+    """The strokes as wide as MNIST's when the digit fits its square: float32 [height, width], 0 to 1, cropped.
+
+    mask: bool [height, width], cropped.
+    """
+    scale = DIGIT_SIZE / max(mask.shape)
+    mask = np.pad(mask, int(0.2 * max(mask.shape)) + 2)  # room to grow
+    outline = np.count_nonzero(mask & ~ndimage.binary_erosion(mask))
+    width = 2 * np.count_nonzero(mask) / outline  # pixels: a stroke's outline runs along both of its sides
+    inside = ndimage.distance_transform_edt(mask)
+    grow = (STROKE_WIDTH / scale - width) / 2  # on each side
+    grow = max(grow, 0.5 - inside.max())  # never all away
+    outside = ndimage.distance_transform_edt(~mask) - inside
+    return cropped(((grow - outside) / max(1, 0.5 / scale) + 0.5).clip(0, 1))
+
+
+def as_mnist(ink):
+    """Fits ink [height, width], 0 to 1, into 20×20, and centres it by mass: uint8 [28, 28, 1]."""
+    scale = DIGIT_SIZE / max(ink.shape)
+    size = [max(1, round(side * scale)) for side in ink.shape]
+    resample = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
+    small = np.asarray(Image.fromarray(ink.astype(np.float32)).resize(size[::-1], resample)).clip(0)
+    # The centre of mass falls on the middle of the canvas, as far as the digit then still fits.
+    top, left = (
+        int(np.clip(round((IMAGE_SIZE - 1) / 2 - centre), 0, IMAGE_SIZE - side))
+        for centre, side in zip(ndimage.center_of_mass(small), small.shape, strict=True)
+    )
+    canvas = np.zeros([IMAGE_SIZE, IMAGE_SIZE, 1])
+    canvas[top : top + size[0], left : left + size[1], 0] = small / small.max() * 255
+    return canvas.astype(np.uint8)
+
+
+def cropped(ink):
+    """The part of [height, width] that has ink."""
+    rows, columns = np.flatnonzero((ink > 0.5).any(axis=1)), np.flatnonzero((ink > 0.5).any(axis=0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
