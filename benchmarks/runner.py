@@ -19,9 +19,13 @@ CPU = device.resolve("cpu")
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}  # `common` set it: errors only
 
 
-def command(task, network, data_dir, folder, settings=(), seed=1, precision="float32"):
-    """The command line of TASK/backward.py for a run on the CPU in `folder`. settings: for --set."""
-    words = [sys.executable, ROOT / task / "backward.py", "--network", network, "--dataset", task, "--device", "cpu"]
+def command(task, network, data_dir, folder, settings=(), seed=1, precision="float32", dataset=None):
+    """The command line of TASK/backward.py for a run on the CPU in `folder`.
+
+    settings: for --set. dataset: its name, the task's own unless told.
+    """
+    words = [sys.executable, ROOT / task / "backward.py", "--network", network, "--dataset", dataset or task]
+    words += ["--device", "cpu"]
     words += ["--seed", str(seed), "--precision", precision, "--data-dir", data_dir]
     words += ["--checkpoint-dir", folder / "checkpoints", "--log-dir", folder / "logs"]
     return words + (["--set", *settings] if settings else [])
@@ -68,5 +72,26 @@ def first_step(log_dir):
 
 def machine():
     """One line for beside the figures."""
-    cores = f"{os.cpu_count()} cores, Python {platform.python_version()}, TensorFlow {tf.__version__}"
-    return f"{platform.system()} on {platform.machine()}, {cores}"
+    versions = f"Python {platform.python_version()}, TensorFlow {tf.__version__}"
+    return f"{os.cpu_count()} cores of {_processor()}, {platform.system()}, {versions}"
+
+
+def _processor():
+    """Its name, and what it has for arithmetic: processors of one name differ in that."""
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
+    except OSError:  # not Linux
+        return platform.machine()
+    entries = {key.strip(): value.strip() for key, value in lines.items()}
+    flags = entries.get("flags", "").split()
+    names = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 with bfloat16", "avx512f": "AVX-512", "avx2": "AVX2"}
+    best = next((name for flag, name in names.items() if flag in flags), platform.machine())
+    return f"{entries.get('model name', 'a CPU')} ({best})"
+
+
+def tree():
+    """(commit, date) that a figure is of: "-changed" behind the commit where the work tree differs from it."""
+    git = ["git", "-C", str(ROOT)]
+    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout.strip()
+    return commit + ("-changed" if changed else ""), time.strftime("%Y-%m-%d")

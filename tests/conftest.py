@@ -122,6 +122,13 @@ def real_mnist():
 
 
 @pytest.fixture(scope="session")
+def fashion_folder():
+    """The folder of the real Fashion-MNIST's files, here or of Debian's package dataset-fashion-mnist."""
+    debian = Path("/usr/share/datasets/fashion-mnist")
+    return debian if debian.exists() else folder_with("fashion/t10k-images-idx3-ubyte*") / "fashion"
+
+
+@pytest.fixture(scope="session")
 def real_cifar10():
     """The real CIFAR-10 or a copy of it; tests that need it are skipped where its files are not."""
     return datasets.CIFAR10["cifar10"](folder_with("cifar10/cifar-10-batches-bin/test_batch.bin"))

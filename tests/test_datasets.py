@@ -149,6 +149,21 @@ def test_generated_digits_are_seeded_balanced_and_white_on_black():
     assert (images[:, [0, -1]] > 128).mean() < 0.01  # the digits stay clear of the border
 
 
+@pytest.mark.parametrize("kind", ["as it is", "compressed anew", "unpacked"])
+def test_real_fashion_mnist_is_read_however_it_is_compressed(fashion_folder, tmp_path, kind):
+    (tmp_path / "fashion").mkdir()
+    for path in fashion_folder.glob("*-ubyte.gz"):
+        target = tmp_path / "fashion" / path.name
+        if kind == "as it is":
+            target.symlink_to(path)
+        elif kind == "compressed anew":
+            target.with_suffix(".gz").write_bytes(gzip.compress(download.read_gzip(path), 1))
+        else:
+            target.with_suffix("").write_bytes(download.read_gzip(path))
+    data = datasets.MNIST["fashion"](tmp_path)
+    assert data.train.images.shape == (55_000, 28, 28, 1) and np.bincount(data.test.labels).tolist() == [1000] * 10
+
+
 def test_real_mnist_is_whole(real_mnist):
     assert len(real_mnist.train.labels) == 55_000
     assert len(real_mnist.validation.labels) == 5_000

@@ -86,7 +86,8 @@ def damaged(name, value):
             ("recipe", None), ("recipe", "sgd"), ("recipe", []), ("recipe.batch_size", "200"),
             ("recipe.moving_average_decay", 1.5), ("recipe.moving_average_decay", None), ("recipe.optimizer", "lion"),
             ("recipe.degrees", "many"), ("seed", "one"), ("seed", -1), ("precision", "float8"), ("steps", 0),
-            ("steps", 10**12), ("versions", "2.21"), ("temperature", 0), ("temperature", "hot"), ("test_accuracy", 99.5),
+            ("steps", 10**12), ("versions", "2.21"), ("temperature", 0), ("temperature", "hot"),
+            ("test_accuracy", 99.5),
         ]
     ],
 )  # fmt: skip

@@ -6,7 +6,6 @@ import subprocess
 import pytest
 from conftest import ROOT
 
-
 STOREYS = {"app": 3, "training": 2, "data": 1, "graph": 1}  # of common/; what is in none of them is the ground, 0
 
 

@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy/defaults.py mnist                          # the default network, three seeds
     python benchmarks/accuracy/defaults.py cifar10 --networks airbench --seeds 1
+    python benchmarks/accuracy/defaults.py mnist --dataset fashion
     python benchmarks/accuracy/defaults.py mnist --precision bfloat16
 
 Each run is TASK/backward.py in a temporary folder, with its own recipe; its last checkpoint is tested afterwards.
@@ -29,20 +30,21 @@ from common.graph import device
 from common.training import checkpoints, runs, testing
 
 
-def measure(task, network, seed, precision, data, data_dir, import_seconds):
-    """One run, all that is measured of it: {what: number}."""
+def measure(task, network, seed, data, args, import_seconds):
+    """One run, all that is measured of it: {what: number}. args: of the command line."""
     forward = importlib.import_module(f"{task}.forward").forward
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         started = time.time()
-        memory = runner.run(runner.command(task, network, data_dir, folder, seed=seed, precision=precision))
-        begun = runner.first_step(folder / "logs" / task / network / "train")
-        directory = folder / "checkpoints" / task / network
+        flags = {"seed": seed, "precision": args.precision, "dataset": data.name}
+        memory = runner.run(runner.command(task, network, args.data_dir, folder, **flags))
+        begun = runner.first_step(runs.folder(folder / "logs", task, network, data.name) / "train")
+        directory = runs.folder(folder / "checkpoints", task, network, data.name)
         run, path = runs.read(directory), checkpoints.latest(directory)
         result = {}
         for name, tta in (("EMA", False), ("EMA, TTA", True))[: 2 if task == "cifar10" else 1]:
-            [(_, found)] = testing.test(forward, run, data.test, [path], runner.CPU, tta=tta)
-            result[f"test accuracy ({name}) %"] = 100 * found.accuracy
+            [(_, tested)] = testing.test(forward, run, data.test, [path], runner.CPU, tta=tta)
+            result[f"test accuracy ({name}) %"] = 100 * tested.accuracy
         result["training s"] = Path(f"{path}.index").stat().st_mtime - begun
         result["start to first step, above import s"] = begun - started - import_seconds
         result["peak memory GiB"] = memory
@@ -68,16 +70,20 @@ def main():
     positive = command_line.positive(int)
     parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="runs of each network (%(default)s)")
     parser.add_argument("--precision", choices=device.PRECISIONS, default="float32", help="of training (%(default)s)")
+    parser.add_argument("--dataset", metavar="NAME", help="default: the task's own")
     command_line.add_data_dir(parser)
     args = parser.parse_args()
-    data = datasets.FAMILIES[args.task][args.task](args.data_dir)
+    family, name = datasets.FAMILIES[args.task], args.dataset or args.task
+    if name not in family:
+        parser.error(f"--dataset: {name} is none of {', '.join(family)}")
+    data = family[name](args.data_dir)
     networks = args.networks or list(importlib.import_module(f"{args.task}.forward").NETWORKS)[:1]
     import_seconds = import_time()
-    print(f"{runner.machine()}; {data.title}")
+    print(f"{runner.machine()}; {data.title}; commit {', '.join(runner.tree())}")
     print(f"import tensorflow: {import_seconds:.2f} s", flush=True)
     results = {
         network: [
-            measure(args.task, network, seed, args.precision, data, args.data_dir, import_seconds)
+            measure(args.task, network, seed, data, args, import_seconds)
             for seed in range(1, args.seeds + 1)
         ]
         for network in networks

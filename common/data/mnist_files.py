@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Source(NamedTuple):
-    """Where a data set of the MNIST family comes from. `md5`: of each file's content, or of its .gz where so known."""
+    """Where a data set of the MNIST family comes from. `md5`: of each file's content; of kmnist's, of the .gz."""
 
     title: str
     class_names: tuple
@@ -44,10 +44,10 @@ SOURCES = {
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         ),
         {
-            "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "train-labels-idx1-ubyte": "25c81989df183df01b3e8a0aad5dffbe",
-            "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
-            "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
+            "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+            "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+            "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+            "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
         },
     ),
     "kmnist": Source(  # https://github.com/rois-codh/kmnist
