@@ -8,12 +8,13 @@ usage() {
   cat <<'HELP'
 ./run.sh                    set up, train MNIST's default network with its tester beside it, classify a picture
 ./run.sh setup              only make .venv and install what the program needs
-./run.sh train TASK …       python TASK/backward.py …   (TASK is mnist or cifar10; … are flags, --help lists them)
-./run.sh eval TASK …        python TASK/test.py …
-./run.sh app TASK …         python TASK/app.py …        (… are pictures and flags)
-./run.sh serve [TASK] …     a page to draw on or to drop pictures on, in the browser (TASK: mnist)
+./run.sh train TASK …       python TASK/backward.py …      (TASK is mnist or cifar10; … are flags, --help lists them)
+./run.sh test TASK …        python TASK/test.py …          (measures the accuracy)
+./run.sh app TASK …         python TASK/app.py …           (… are pictures and flags)
+./run.sh serve [TASK] …     python TASK/app.py --serve …   (a page in the browser, to draw or to drop pictures on)
 ./run.sh tensorboard …      TensorBoard on logs/
-./run.sh test …             install and run the tests   (… goes to pytest)
+./run.sh check …            the linter and the tests of this repository   (… goes to pytest)
+./run.sh check --quick …    the linter and the tests that take under a minute together
 
 PYTHON=python3.12 ./run.sh …  makes .venv with that Python (3.10 to 3.13); remove .venv to change it.
 HELP
@@ -59,7 +60,11 @@ requirements=requirements.txt
 
 script() {
   local script=$1 task=${2:-}
-  [ -n "$task" ] && [ -f "$task/$script.py" ] || fail "which task? ./run.sh --help shows the form; tasks: $(echo */backward.py | sed 's#/backward.py##g')"
+  if [ -z "$task" ] || [ ! -f "$task/$script.py" ]; then
+    local tests=
+    [ "$script" = test ] && tests="; the tests of this repository are ./run.sh check now"
+    fail "which task? ./run.sh --help shows the form; tasks: $(echo */backward.py | sed 's#/backward.py##g')$tests"
+  fi
   install "$requirements"
   local root=$PWD
   cd "$caller" # paths in the flags are relative to it
@@ -101,8 +106,8 @@ case "${1:-}" in
   '') everything ;;
   setup) install "$requirements" ;;
   train) script backward "${@:2}" ;;
-  eval) script test "${@:2}" ;;
-  app) script app "${@:2}" ;;
+  test | app) script "$1" "${@:2}" ;;
+  eval) fail "'eval' is called 'test' now: ./run.sh test TASK …" ;;
   serve)
     case "${2:-}" in
       '' | -*) script app mnist "${@:2}" --serve ;;
@@ -110,9 +115,10 @@ case "${1:-}" in
     esac
     ;;
   tensorboard) install "$requirements"; exec "$(dirname "$python")/tensorboard" --logdir logs "${@:2}" ;;
-  test)
+  check)
     install "$requirements" requirements-dev.txt
     "$python" -m ruff check .
+    if [ "${2:-}" = --quick ]; then set -- check -m 'not slow' "${@:3}"; fi
     exec "$python" -m pytest "${@:2}"
     ;;
   -h | --help | help) usage ;;

@@ -3,11 +3,11 @@
 
 def multiply_adds(op):
     """Those of the convolutions and matrix products that an operation needs; all their shapes must be known."""
-    needed, found = {op}, [op]
-    while found:
-        op = found.pop()
+    needed, waiting = {op}, [op]
+    while waiting:
+        op = waiting.pop()
         before = {tensor.op for tensor in op.inputs} | set(op.control_inputs)
-        found += before - needed
+        waiting += before - needed
         needed |= before
     return sum(map(_multiply_adds, needed))
 

@@ -40,8 +40,8 @@ def digit(image):
 
 def digits(image):
     """The digits of a written number, from left to right, each as of digit(): uint8 [digits, 1, 28, 28, 1]."""
-    found = separated(strokes(find_ink(image, LARGEST_NUMBER), several=True))
-    return np.stack([as_mnist(with_stroke_width(mask)) for mask in found])[:, np.newaxis]
+    masks = separated(strokes(find_ink(image, LARGEST_NUMBER), several=True))
+    return np.stack([as_mnist(with_stroke_width(mask)) for mask in masks])[:, np.newaxis]
 
 
 def strokes(ink, several=False):
@@ -71,14 +71,14 @@ def of_main(boxes, area):
     top, bottom, left, right = np.array([(y.start, y.stop, x.start, x.stop) for y, x in boxes]).T
     main = area.argmax()
     large = area >= SPECK * area[main]
-    found, more = None, np.arange(len(boxes)) == main
-    while not np.array_equal(found, more):
-        found = more
-        box_top, box_left = top[found].min(), left[found].min()
-        box_bottom, box_right = bottom[found].max(), right[found].max()
+    chosen, more = None, np.arange(len(boxes)) == main
+    while not np.array_equal(chosen, more):
+        chosen = more
+        box_top, box_left = top[chosen].min(), left[chosen].min()
+        box_bottom, box_right = bottom[chosen].max(), right[chosen].max()
         gap = np.max([top - box_bottom, box_top - bottom, left - box_right, box_left - right], axis=0)
         more = large & (gap <= NEAR * max(box_bottom - box_top, box_right - box_left))
-    return found
+    return chosen
 
 
 def separated(mask):
@@ -97,15 +97,15 @@ def separated(mask):
             groups[-1][2].append(i)
         else:
             groups.append([left, right, [i]])
-    found = [cropped(np.isin(labels[:, left:right], group)) for left, right, group in groups]
-    tallest = max((one.shape[0] for one in found), default=0)
-    found = [one for one in found if one.shape[0] > TALL * tallest and one.shape[1] < 5 * one.shape[0]]
-    usual_ink = np.median([one.sum() for one in found]) if found else 0
-    found = [one for one in found if one.sum() > MUCH * usual_ink]
-    if not 0 < len(found) <= MOST_DIGITS:
-        raise UserError(f"shows no number of up to {MOST_DIGITS} digits: {len(found)} strokes look like digits")
-    usual = np.median([one.shape[0] for one in found])
-    return [part for one in found for part in _cut(one, usual)]
+    masks = [cropped(np.isin(labels[:, left:right], group)) for left, right, group in groups]
+    tallest = max((one.shape[0] for one in masks), default=0)
+    masks = [one for one in masks if one.shape[0] > TALL * tallest and one.shape[1] < 5 * one.shape[0]]
+    usual_ink = np.median([one.sum() for one in masks]) if masks else 0
+    masks = [one for one in masks if one.sum() > MUCH * usual_ink]
+    if not 0 < len(masks) <= MOST_DIGITS:
+        raise UserError(f"shows no number of up to {MOST_DIGITS} digits: {len(masks)} strokes look like digits")
+    usual = np.median([one.shape[0] for one in masks])
+    return [part for one in masks for part in _cut(one, usual)]
 
 
 def _cut(mask, height):

@@ -10,6 +10,7 @@ from mnist import backward
 from mnist.forward import NETWORKS
 
 import conftest
+import pytest
 
 TINY = {name: dataclasses.replace(module.RECIPE, batch_size=8, save_steps=4) for name, module in NETWORKS.items()}
 RUN = runs.Run(
@@ -17,6 +18,11 @@ RUN = runs.Run(
     class_names=tuple("0123456789"), image_size=28, image_mean=0.0, image_std=255.0, recipe=TINY["fully_connected"],
     seed=1, steps=10,
 )  # fmt: skip
+
+
+def slow_but(quick, names):
+    """For parametrize: all names, those that are not quick marked as slow."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def train(folder, data, steps, network="fully_connected", seed=1, precision="float32", **changes):

@@ -78,6 +78,7 @@ def untrained(tiny_shapes, tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_probabilities_are_the_mean_over_the_views(tiny_shapes, untrained, monkeypatch):
     monkeypatch.setattr(classifier, "BATCH_SIZE", 2)
     network = untrained()
@@ -89,6 +90,7 @@ def test_probabilities_are_the_mean_over_the_views(tiny_shapes, untrained, monke
     assert each.std(axis=0).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_probabilities_are_those_at_the_temperature(tiny_shapes, untrained):
     images = tiny_shapes.test.images[:5, None]
     plain, hot = (untrained(temperature=t).probabilities(images) for t in (1.0, 3.0))
@@ -96,6 +98,7 @@ def test_probabilities_are_those_at_the_temperature(tiny_shapes, untrained):
     assert np.abs(hot - plain).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_saliency_is_the_gradient_of_the_class(tiny_shapes, untrained, monkeypatch):
     """Where it is large, a change of a pixel changes the logit of the class more than elsewhere."""
     monkeypatch.setattr(classifier, "SMOOTHING", 0.0)

@@ -183,6 +183,7 @@ def test_cut_archive_is_one_clear_error(files, tmp_path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_without_network_shapes_are_drawn_unless_cifar10_is_named(tmp_path, capsys):
     with pytest.raises(download.DataUnavailable, match=r"no connection.*Put cifar-10-binary.tar.gz in"):
         datasets.CIFAR10["cifar10"](tmp_path)

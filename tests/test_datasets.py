@@ -125,6 +125,7 @@ def test_download_goes_on_to_the_next_mirror(source, mirror, tmp_path):
     assert sorted(p.name for p in (tmp_path / "mnist").iterdir()) == sorted(f"{name}.gz" for name in source)
 
 
+@pytest.mark.slow
 def test_no_mirror_is_an_error_by_name_and_generated_digits_by_default(source, mirror, tmp_path, monkeypatch, capsys):
     mirror({})
     mirror({f"{name}.gz": gzip.compress(content[:-1]) for name, content in source.items()})
@@ -149,6 +150,7 @@ def test_generated_digits_are_seeded_balanced_and_white_on_black():
     assert (images[:, [0, -1]] > 128).mean() < 0.01  # the digits stay clear of the border
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["as it is", "compressed anew", "unpacked"])
 def test_real_fashion_mnist_is_read_however_it_is_compressed(fashion_folder, tmp_path, kind):
     (tmp_path / "fashion").mkdir()

@@ -61,6 +61,7 @@ def test_gradient_for_the_weights_of_small_maps_is_a_forward_convolution_without
             assert types.count("Conv2DBackpropFilter") == expected
 
 
+@pytest.mark.slow
 def test_imports_where_numpy_finds_no_instructions_beyond_its_baseline():
     found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(found)}
@@ -68,6 +69,7 @@ def test_imports_where_numpy_finds_no_instructions_beyond_its_baseline():
     assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "False\n"
 
 
+@pytest.mark.slow
 def test_convolution_gradient_is_the_stock_one_for_each_shape_of_the_networks():
     shapes = set()
     for task, network in [(mnist, name) for name in mnist.NETWORKS] + [(cifar10, name) for name in cifar10.NETWORKS]:

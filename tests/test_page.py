@@ -122,6 +122,7 @@ def address(program):
     return line.split()[0]
 
 
+@pytest.mark.slow
 def test_slow_uploads_keep_nobody_waiting(address):
     place = address.removeprefix("http://").rstrip("/").split(":")
     slow = [socket.create_connection(place) for _ in range(page.AT_ONCE + 1)]
@@ -133,6 +134,7 @@ def test_slow_uploads_keep_nobody_waiting(address):
         one.close()
 
 
+@pytest.mark.slow
 def test_port_in_use_is_one_line(program, address):
     port = address.rsplit(":", 1)[1].rstrip("/")
     process = program("mnist/app.py", "--checkpoint", PRETRAINED, "--serve", "--port", port)
@@ -176,6 +178,7 @@ def points_of_three(canvas):
     return [(int(x * size * 0.35), int(y * size * 0.42)) for x, y in THREE]
 
 
+@pytest.mark.slow
 def test_draw_upload_and_click(browser, address, tmp_path):
     from selenium.webdriver.common.action_chains import ActionChains
 
@@ -214,6 +217,7 @@ def test_draw_upload_and_click(browser, address, tmp_path):
     assert all(name.startswith((address.rstrip("/"), "data:", "blob:")) for name in loaded)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("browser", [(390, 800)], ids=["phone"], indirect=True)
 def test_finger_drop_and_paste(browser, address, tmp_path):
     browser.get(address)

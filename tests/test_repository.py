@@ -75,6 +75,8 @@ def test_gpu_requirements_differ_in_tensorflow_only():
         (["trian"], 1, "error: unknown command 'trian'"),
         (["train"], 1, "error: which task?"),
         (["app", "imagenet"], 1, "tasks: cifar10 mnist"),
+        (["eval", "mnist"], 1, "error: 'eval' is called 'test' now: ./run.sh test TASK"),
+        (["test", "-x"], 1, "the tests of this repository are ./run.sh check now"),
     ],
 )
 def test_run_sh_explains_itself(arguments, status, message):

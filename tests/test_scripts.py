@@ -35,6 +35,7 @@ def draw_dots(path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "network", "recipe", "steps", "least", "draw", "answer"),
     [  # measured: 0.97; 0.87
@@ -83,6 +84,7 @@ def test_train_test_and_app_end_to_end(program, tmp_path, task, network, recipe,
     assert runs.read(runs.folder(tmp_path / "checkpoints", task, network, "generated")) == run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_saves_and_the_same_command_goes_on(program, tmp_path, number):
     flags = (*GENERATED, "--steps", 100_000, "--set", "save_steps=100")
@@ -97,6 +99,7 @@ def test_signal_saves_and_the_same_command_goes_on(program, tmp_path, number):
     assert f"step {stopped} to 100000" in trainer.stdout.readline()
 
 
+@pytest.mark.slow
 def test_killed_trainer_goes_on_from_its_last_checkpoint(program):
     flags = (*GENERATED, "--steps", 100_000, "--set", "save_steps=100")
     trainer = program("mnist/backward.py", *flags)
@@ -209,6 +212,7 @@ def test_other_classes_are_no_test(call, trained, monkeypatch, tiny_shapes):
     assert status == 1 and err == "error: --on fashion: generated shapes has other classes than MNIST had in training\n"
 
 
+@pytest.mark.slow
 def test_real_mnist_trains(program, real_mnist):
     finish(program("mnist/backward.py", "--network", "fully_connected", "--steps", 900, "--set", "optimizer=nesterov"))
     out, _ = finish(program("mnist/test.py", "--network", "fully_connected", "--once"))

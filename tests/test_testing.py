@@ -92,6 +92,7 @@ def test_follow_ends_when_the_trainer_has_died(tiny, tmp_path):
     assert seen == [4]
 
 
+@pytest.mark.slow
 def test_tta_is_the_mean_of_the_logits_of_image_and_mirror_image(tiny_shapes, tmp_path):
     recipe = dataclasses.replace(CIFAR10["airbench_slim"].RECIPE, batch_size=8)
     conftest.train(cifar10_backward, tmp_path, tiny_shapes, recipe, 2, "airbench_slim")

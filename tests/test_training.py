@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from conftest import CPU
-from helpers import TINY, scalars, train, train_objects
+from helpers import TINY, scalars, slow_but, train, train_objects
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
-@pytest.mark.parametrize("network", ["fully_connected", "convnet", "airbench_slim"])
+@pytest.mark.parametrize("network", slow_but(["fully_connected"], ["fully_connected", "convnet", "airbench_slim"]))
 def test_ema_is_updated_after_the_train_step(tiny, tiny_shapes, tmp_path, network):
     def run(folder, steps, **changes):
         if network == "airbench_slim":
@@ -75,6 +75,7 @@ def test_loss_is_that_of_the_data_plus_every_penalty(tiny, tmp_path, graph):
     assert len(graph.get_collection("losses")) == 2  # validation adds none
 
 
+@pytest.mark.slow
 def test_whitening_layer_stays_as_it_was(tiny_shapes, tmp_path):
     whole = train_objects(tmp_path, tiny_shapes, 2)
     mean, std = np.float32(120), np.float32(60)  # conftest.described
@@ -83,6 +84,7 @@ def test_whitening_layer_stays_as_it_was(tiny_shapes, tmp_path):
     assert "whiten/weights/ExponentialMovingAverage" not in whole
 
 
+@pytest.mark.slow
 def test_bias_scale_multiplies_the_steps_of_offsets_only(tiny_shapes, tmp_path):
     frozen = train_objects(tmp_path / "frozen", tiny_shapes, 1, learning_rate=0.0)
     one, sixteen = (
@@ -109,6 +111,7 @@ def test_schedules_fall_to_zero_at_the_last_step(schedule):
     assert quarter == pytest.approx(1 + np.cos(np.pi / 4) if schedule == "cosine" else 1.5)
 
 
+@pytest.mark.slow
 def test_cifar10_loss_is_cross_entropy_of_smoothed_labels_plus_every_l2_term(tiny_shapes, tmp_path):
     """The cross-entropy is linear in the labels: a share s of smoothing takes it that far to the uniform one's."""
     losses = {}
@@ -162,6 +165,7 @@ def test_averaged_losses_follow_the_raw_ones(tiny, tmp_path, monkeypatch):
             assert averaged[step] == pytest.approx(biased / (1 - 0.9**step), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_nearly_the_same_float32_variables(tiny, tmp_path):
     exact, rough = (train(tmp_path / p, tiny, 4, "lenet5", precision=p) for p in ("float32", "bfloat16"))
     for name, values in exact.items():
@@ -177,6 +181,7 @@ def test_without_a_regularizer_nothing_is_penalised(tiny, tmp_path):
     assert "loss/total" in tags and not [tag for tag in tags if tag.startswith("penalty")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trained_with", "network"), [(train, "lenet5"), (train_objects, "airbench_slim")])
 def test_tensorboard_shows_what_each_layer_does(tiny, tiny_shapes, tmp_path, trained_with, network):
     trained_with(tmp_path, tiny if trained_with is train else tiny_shapes, 1, network)

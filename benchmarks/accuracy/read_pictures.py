@@ -46,8 +46,8 @@ STEPS = {  # what is switched off: a function of a module, and what takes its pl
     ALL: None,
     "one shade of paper": (ink, "paper", lambda grey: np.full_like(grey, np.median(grey))),
     "no light ink on dark paper": (ink, "dark_on_light", lambda grey: grey),
-    "ruled lines left in": (ink, "ruling", lambda found: 0),
-    "dirt left in": (picture_to_input, "strokes", lambda found, several=False: found > picture_to_input.SURE),
+    "ruled lines left in": (ink, "ruling", lambda value: 0),
+    "dirt left in": (picture_to_input, "strokes", lambda value, several=False: value > picture_to_input.SURE),
     "stroke width as it is": (picture_to_input, "with_stroke_width", lambda mask: mask.astype(np.float32)),
     "box in the middle": (ndimage, "center_of_mass", lambda small: [(side - 1) / 2 for side in small.shape]),
     "no steps: resized, inverted": (picture_to_input, "digit", resized),
@@ -64,8 +64,8 @@ def load(task, args):
 
 def right(network, paths, views):
     """Whether each picture's answer is the name of its folder: bool [pictures]. One that fails is wrong."""
-    found = classifier.classify(network, paths, views)
-    return np.array([not isinstance(a, UserError) and a.text == path.parent.name for path, a in found])
+    answers = classifier.classify(network, paths, views)
+    return np.array([not isinstance(a, UserError) and a.text == path.parent.name for path, a in answers])
 
 
 def each_step():
@@ -80,17 +80,17 @@ def digits(args):
     paths = pictures.expand([args.folder])
     large = np.array([max(pictures.read(path).size) > LARGE for path in paths])
     for name in each_step():
-        found = right(network, paths, picture_to_input.digit)
-        print(f"{name:40} {found.mean():.1%} of {len(paths)}, {found[large].mean():.1%} of {large.sum()} large")
+        is_right = right(network, paths, picture_to_input.digit)
+        print(f"{name:40} {is_right.mean():.1%} of {len(paths)}, {is_right[large].mean():.1%} of {large.sum()} large")
         if name == ALL:
-            print(*(f"  wrong: {path}" for path, is_right in zip(paths, found, strict=True) if not is_right), sep="\n")
+            print(*(f"  wrong: {path}" for path, ok in zip(paths, is_right, strict=True) if not ok), sep="\n")
 
 
 def objects(args):
     network = load("cifar10", args)
     paths = pictures.expand([args.folder])
-    found = right(network, paths, importlib.import_module("cifar10.picture_to_input").views)
-    print(f"{found.mean():.1%} of {len(paths)}")
+    is_right = right(network, paths, importlib.import_module("cifar10.picture_to_input").views)
+    print(f"{is_right.mean():.1%} of {len(paths)}")
 
 
 def drawn_digits(args):
@@ -120,11 +120,11 @@ def share(network, images, labels):
             return None
 
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(views, images))
-    usable = [i for i, one in enumerate(found) if one is not None]
+        inputs = list(pool.map(views, images))
+    usable = [i for i, one in enumerate(inputs) if one is not None]
     if not usable:
         return 0.0
-    answers = network.probabilities(np.concatenate([found[i] for i in usable])).argmax(axis=1)
+    answers = network.probabilities(np.concatenate([inputs[i] for i in usable])).argmax(axis=1)
     return np.sum(answers == labels[usable]) / len(labels)
 
 

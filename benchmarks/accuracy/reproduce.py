@@ -139,7 +139,7 @@ def main():
             results[row.name] = measure(row, args.limit, data[row.task], args.data_dir)
             accuracies = ", ".join(f"{k} {v:.4f}" for k, v in results[row.name]["accuracies"].items())
             print(f"{row.name}: {accuracies}, {time.perf_counter() - started:.0f} s", flush=True)
-            lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in results.items())
+            lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(result)}" for name, result in results.items())
             kept.write_text(f"{{\n{lines}\n}}\n")
             results_page.write(ROWS, results)
 

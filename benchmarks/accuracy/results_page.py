@@ -20,16 +20,16 @@ def measured(task, rows, results):
 
 
 def table(task, rows, results):
-    data = {found["data"] for _, found in measured(task, rows, results)}
+    data = {result["data"] for _, result in measured(task, rows, results)}
     lines = [f"\n## {', '.join(sorted(data))}\n\n", TABLE]
-    for row, found in measured(task, rows, results):
-        percent = {split: f"{accuracy:.2%}".replace("%", " %") for split, accuracy in found["accuracies"].items()}
+    for row, result in measured(task, rows, results):
+        percent = {split: f"{accuracy:.2%}".replace("%", " %") for split, accuracy in result["accuracies"].items()}
         shown = f"`{row.network}`, {row.recipe}" if row.recipe else f"`{row.network}`"
-        cut = "" if found["step"] >= found["steps"] else f" of {found['steps']:,}"
+        cut = "" if result["step"] >= result["steps"] else f" of {result['steps']:,}"
         lines.append(
-            f"| {shown} | {found['parameters']:,} | {found['multiply_adds'] / 1e6:,.2f} M | {row.headline or '–'} | "
+            f"| {shown} | {result['parameters']:,} | {result['multiply_adds'] / 1e6:,.2f} M | {row.headline or '–'} | "
             f"{percent['validation']} | {percent['validation_raw']} | {percent['test']} | {percent['test_raw']} | "
-            f"{found['step']:,}{cut} | {found['seconds']:,.0f} | {found['images_per_second']:,.0f} |\n"
+            f"{result['step']:,}{cut} | {result['seconds']:,.0f} | {result['images_per_second']:,.0f} |\n"
         )
     return "".join(lines)
 
@@ -38,9 +38,9 @@ def draw(rows, results, path):
     """The validation accuracy of every run over its seconds, one panel a task."""
     figure, axes = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
     for axis, (task, title) in zip(axes, (("mnist", "MNIST"), ("cifar10", "CIFAR-10")), strict=True):
-        for row, found in measured(task, rows, results):
-            label = row.name if found["step"] >= found["steps"] else f"{row.name} (cut)"
-            axis.plot(*zip(*found["curve"], strict=True), label=label, marker=".")
+        for row, result in measured(task, rows, results):
+            label = row.name if result["step"] >= result["steps"] else f"{row.name} (cut)"
+            axis.plot(*zip(*result["curve"], strict=True), label=label, marker=".")
         axis.set(title=title, xlabel="seconds of training", ylabel="validation accuracy (EMA)", xscale="log")
         axis.xaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_major_formatter("{x:.0%}")

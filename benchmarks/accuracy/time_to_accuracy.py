@@ -98,8 +98,8 @@ def main():
         if network == known[0] and not args.limit:
             limit = TIMES * max(at or end for at, end in zip(reached[network][targets[-1]], ends, strict=True))
     print(f"\nseconds to a test accuracy: median (lowest to highest) of {args.seeds} runs")
-    for network, found in reached.items():
-        for target, seconds in found.items():
+    for network, by_target in reached.items():
+        for target, seconds in by_target.items():
             there = sorted(s for s in seconds if s is not None)
             spread = f"{statistics.median(there):.0f} s ({there[0]:.0f} to {there[-1]:.0f})" if there else ""
             missed = f"not reached in {len(seconds) - len(there)} of {len(seconds)} runs" if None in seconds else ""

@@ -116,10 +116,10 @@ def check(workers):
     """The first losses of the first one, and how far from them the others are. Exits if that is too far."""
     losses = {name: worker(CHECKED_STEPS)[0] for name, worker in workers.items()}
     name, first = next(iter(losses.items()))
-    for other, found in losses.items():
-        if not all(math.isclose(a, b, rel_tol=TOLERANCE) for a, b in zip(found, first, strict=True)):
-            sys.exit(f"error: {other} does not train the same: its losses are {found}, those of {name} {first}")
-    return first, max(abs(a / b - 1) for found in losses.values() for a, b in zip(found, first, strict=True))
+    for other, values in losses.items():
+        if not all(math.isclose(a, b, rel_tol=TOLERANCE) for a, b in zip(values, first, strict=True)):
+            sys.exit(f"error: {other} does not train the same: its losses are {values}, those of {name} {first}")
+    return first, max(abs(a / b - 1) for values in losses.values() for a, b in zip(values, first, strict=True))
 
 
 def take_turns(workers, problem, rounds):
@@ -146,8 +146,8 @@ def compare_evaluation(problem, modes, rounds, threads):
     workers = {mode: Worker(*MODES[mode], problem, threads, "prepare_evaluation") for mode in modes}
     for size, count in ((EVALUATED, len(problem.labels)), (1, SINGLE)):  # torch.compile compiles for each size
         logits = {mode: worker(size, count)[0] for mode, worker in workers.items()}
-        for mode, found in logits.items():
-            if not np.allclose(found, logits[modes[0]], rtol=1e-3, atol=1e-3):
+        for mode, values in logits.items():
+            if not np.allclose(values, logits[modes[0]], rtol=1e-3, atol=1e-3):
                 sys.exit(f"error: {mode} and {modes[0]} do not give the same logits")
     together, single = ({mode: [] for mode in modes} for _ in range(2))
     for _ in range(rounds):

@@ -112,10 +112,10 @@ def main():
     rounds = []
     for _ in range(args.rounds):
         command = [sys.executable, __file__, args.task, "--begun", str(time.time())]
-        found = subprocess.run(command, capture_output=True, text=True)
-        if found.returncode:
-            sys.exit(found.stderr.strip())
-        rounds.append(json.loads(found.stdout.splitlines()[-1]))
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(done.stderr.strip())
+        rounds.append(json.loads(done.stdout.splitlines()[-1]))
     for name in rounds[0]:
         values = [seconds[name] for seconds in rounds]
         print(f"{name:28} {statistics.median(values):6.2f} s ({min(values):.2f} to {max(values):.2f})")

@@ -43,7 +43,7 @@ def kind(label):
     """Of an operation, by its line in the trace: "[memory] name = Type(inputs)"."""
     name = label.partition("(")[0]
     order = ("gradient for the weights", "gradient for the input", *KINDS)  # the first names hold "Conv2D", too
-    return next(found for found in order if any(part in name for part in KINDS[found][1]))
+    return next(one for one in order if any(part in name for part in KINDS[one][1]))
 
 
 def trace(mode, problem):

@@ -81,8 +81,8 @@ def _guesses(answer):
     """The three most probable classes, or the probability of each item where there are several."""
     shown = 3 if len(answer.probabilities) == 1 else 1
     return "; ".join(
-        ", ".join(f"{answer.class_names[c]} {_percent(found[c])}" for c in np.argsort(-found, kind="stable")[:shown])
-        for found in answer.probabilities
+        ", ".join(f"{answer.class_names[c]} {_percent(each[c])}" for c in np.argsort(-each, kind="stable")[:shown])
+        for each in answer.probabilities
     )
 
 
@@ -109,8 +109,8 @@ def _checkpoint(task, args):
 def _row(path, answer, annotated):
     """What --json and --csv tell of a picture."""
     items = [
-        {name: round(float(p), 6) for name, p in zip(answer.class_names, found, strict=True)}
-        for found in answer.probabilities
+        {name: round(float(p), 6) for name, p in zip(answer.class_names, probabilities, strict=True)}
+        for probabilities in answer.probabilities
     ]
     row = {"picture": str(path), "answer": answer.text, "sure": answer.sure}
     row |= {"probability": round(answer.probability, 6), "annotated": str(annotated)}

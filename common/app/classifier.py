@@ -77,11 +77,11 @@ class Classifier:
 
     def probabilities(self, views):
         """views: uint8 [n, views, height, width, channels]. Returns float [n, classes], the mean over the views."""
-        found = [
+        batches = [
             self._session.run(self._probabilities, {self._x: views[i : i + BATCH_SIZE].reshape(-1, *views.shape[2:])})
             for i in range(0, len(views), BATCH_SIZE)
         ]
-        return np.concatenate(found).reshape(*views.shape[:2], -1).mean(axis=1)
+        return np.concatenate(batches).reshape(*views.shape[:2], -1).mean(axis=1)
 
     def saliency(self, images, classes):
         """Which pixels decided: float [n, height, width], 0 to 1.
@@ -89,13 +89,13 @@ class Classifier:
         The size of the gradient of the classes' logits by the pixels, smoothed (Simonyan et al., "Deep Inside
         Convolutional Networks", 2013). images: uint8 [n, height, width, channels]. classes: int [n].
         """
-        found = [
+        gradients = [
             self._session.run(
                 self._gradient, {self._x: images[i : i + BATCH_SIZE], self._class: classes[i : i + BATCH_SIZE]}
             )
             for i in range(0, len(images), BATCH_SIZE)
         ]
-        size = np.abs(np.concatenate(found)).max(axis=-1)
+        size = np.abs(np.concatenate(gradients)).max(axis=-1)
         size = ndimage.gaussian_filter(size, (0, SMOOTHING, SMOOTHING))
         return size / size.max(axis=(1, 2), keepdims=True).clip(1e-12)
 
@@ -135,8 +135,8 @@ def classify(classifier, paths, network_input):
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes in parallel
         for start in range(0, len(paths), CHUNK):
             chunk = paths[start : start + CHUNK]
-            found = list(pool.map(read, chunk))
-            usable = [one for one in found if not isinstance(one, UserError)]
+            pictures_read = list(pool.map(read, chunk))
+            usable = [one for one in pictures_read if not isinstance(one, UserError)]
             answered = iter(classifier.classify(*zip(*usable, strict=True)) if usable else [])
-            for path, one in zip(chunk, found, strict=True):
+            for path, one in zip(chunk, pictures_read, strict=True):
                 yield path, one if isinstance(one, UserError) else next(answered)

@@ -153,10 +153,10 @@ def _items(answer, side):
     image = Image.new("RGB", (tile * len(answer.views), side), "white")
     draw = ImageDraw.Draw(image)
     parts = zip(answer.views[:, 0], answer.saliency, answer.probabilities, strict=True)
-    for i, (view, saliency, found) in enumerate(parts):
+    for i, (view, saliency, probabilities) in enumerate(parts):
         image.paste(_framed(view, tile - 6), (i * tile, 0))
         image.paste(_framed(overlay(view, saliency), tile - 6), (i * tile, tile))
-        text = answer.class_names[found.argmax()]
+        text = answer.class_names[probabilities.argmax()]
         draw.text((i * tile + tile / 2, 2 * tile + 20), text, BLACK, _font(28), anchor="mm")
-        draw.text((i * tile + tile / 2, 2 * tile + 44), f"{found.max():.0%}", GREY, _font(14), anchor="mt")
+        draw.text((i * tile + tile / 2, 2 * tile + 44), f"{probabilities.max():.0%}", GREY, _font(14), anchor="mt")
     return image

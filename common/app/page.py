@@ -119,11 +119,11 @@ def _classify(data, classifier, network_input):
     [answer] = classifier.classify([image], [views])
     items = [
         {
-            "probabilities": [round(float(p), 4) for p in found],
+            "probabilities": [round(float(p), 4) for p in probabilities],
             "seen": _data_url(drawing.tiled(view)),
             "decided": _data_url(drawing.overlay(view[0], saliency)),
         }
-        for view, found, saliency in zip(views, answer.probabilities, answer.saliency, strict=True)
+        for view, probabilities, saliency in zip(views, answer.probabilities, answer.saliency, strict=True)
     ]
     return {"answer": str(answer), "sure": answer.sure, "items": items}
 

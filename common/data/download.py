@@ -10,7 +10,7 @@ from pathlib import Path
 
 from common.errors import UserError
 
-WRONG = "is not the official file: expected MD5 {expected}, found {found}; delete it to download it again"
+WRONG = "is not the official file: expected MD5 {expected}, found {actual}; delete it to download it again"
 
 
 class DataUnavailable(UserError):
@@ -34,17 +34,17 @@ def check_digest(path, expected):
     Mirrors may compress the same content in their own way, so either passes. Raises UserError that names the file.
     """
     content = read_gzip(path)
-    found = hashlib.md5(content).hexdigest()
-    if expected not in (found, hashlib.md5(Path(path).read_bytes()).hexdigest()):
-        raise UserError(f"{path} {WRONG.format(expected=expected, found=found)}")
+    actual = hashlib.md5(content).hexdigest()
+    if expected not in (actual, hashlib.md5(Path(path).read_bytes()).hexdigest()):
+        raise UserError(f"{path} {WRONG.format(expected=expected, actual=actual)}")
     return content
 
 
 def check_file_digest(path, expected):
     """Checks the MD5 of a file as it is. Raises UserError that names the file if it is not the expected one."""
-    found = hashlib.md5(Path(path).read_bytes()).hexdigest()
-    if found != expected:
-        raise UserError(f"{path} {WRONG.format(expected=expected, found=found)}")
+    actual = hashlib.md5(Path(path).read_bytes()).hexdigest()
+    if actual != expected:
+        raise UserError(f"{path} {WRONG.format(expected=expected, actual=actual)}")
 
 
 def fetch(path, mirrors, check):

@@ -35,8 +35,8 @@ def expand(patterns, output_dir=None):
     for pattern in map(str, patterns):
         path = Path(pattern)
         if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir() raises where it may not look)
-            found = _below(path)
-            paths += [p for p in found if own == path.resolve() or own not in p.resolve().parents] or [path]
+            below = _below(path)
+            paths += [p for p in below if own == path.resolve() or own not in p.resolve().parents] or [path]
         elif os.path.exists(path) or not glob.has_magic(pattern):  # noqa: PTH110 (as above)
             paths.append(path)  # one that is not there is told where it is read
         else:  # a shell that leaves globs to the program, or quotes
@@ -46,10 +46,10 @@ def expand(patterns, output_dir=None):
 
 def _below(folder):
     """The pictures in a folder and below it, sorted, and the folders that may not be read: told where they are read."""
-    found = []
-    for place, _, names in os.walk(folder, onerror=lambda error: found.append(Path(error.filename))):
-        found.extend(Path(place, name) for name in names if Path(name).suffix.lower() in ENDINGS)
-    return sorted(found)
+    paths = []
+    for place, _, names in os.walk(folder, onerror=lambda error: paths.append(Path(error.filename))):
+        paths.extend(Path(place, name) for name in names if Path(name).suffix.lower() in ENDINGS)
+    return sorted(paths)
 
 
 def read(source, name=None):

@@ -16,18 +16,18 @@ def temperature(probabilities, labels):
         return 1.0
 
     def cross_entropy(log_temperature):
-        found = at(np.exp(log_temperature), probabilities)
-        return -np.log(found[np.arange(len(labels)), labels].clip(1e-38)).mean()
+        calibrated = at(np.exp(log_temperature), probabilities)
+        return -np.log(calibrated[np.arange(len(labels)), labels].clip(1e-38)).mean()
 
-    found = optimize.minimize_scalar(cross_entropy, bounds=np.log([0.2, 20]), method="bounded")
-    return float(np.exp(found.x))
+    best = optimize.minimize_scalar(cross_entropy, bounds=np.log([0.2, 20]), method="bounded")
+    return float(np.exp(best.x))
 
 
 def at(temperature, probabilities):
     """The probabilities that the logits give when they are divided by a temperature."""
     logits = np.log(np.asarray(probabilities, np.float64).clip(1e-38)) / temperature  # up to a constant, which cancels
-    found = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return found / found.sum(axis=1, keepdims=True)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def expected_error(probabilities, labels):

@@ -3,9 +3,12 @@
 A hook is called around each session.run(train_op); its `after_run` may ask the loop to stop.
 """
 
+import re
+import shutil
 import signal
 from pathlib import Path
 
+from common.command_line import shown
 from common.errors import UserError
 
 import tensorflow.compat.v1 as tf
@@ -42,10 +45,13 @@ class NotFinite(UserError):
 
 
 class Save(CountSteps):
-    """Saves a checkpoint every `every` steps and at the end, but never weights that are not finite."""
+    """Saves a checkpoint every `every` steps and at the end, but never weights that are not finite.
+
+    Raises UserError where that fails, as on a full disk.
+    """
 
     def __init__(self, saver, directory, every):
-        self._saver, self._path, self._every = saver, str(Path(directory) / "model.ckpt"), every
+        self._saver, self._directory, self._every = saver, directory, every
 
     def begin(self):
         with tf.name_scope("weights_are_finite"):
@@ -66,8 +72,23 @@ class Save(CountSteps):
     def _save(self, session):
         if not session.run(self._finite):
             raise NotFinite(self.step, "a weight is not finite")
-        self._saver.save(session, self._path, global_step=self.step, write_meta_graph=False)
+        try:
+            path = str(Path(self._directory) / "model.ckpt")
+            self._saver.save(session, path, global_step=self.step, write_meta_graph=False)
+        except (tf.errors.OpError, OSError) as error:
+            raise self._failed(error) from None
         self._saved = self.step
+
+    def _failed(self, error):
+        reasons = re.findall(r"^\S+; (.+)$", str(error), re.MULTILINE)  # "PATH; No space left on device", among others
+        reason = reasons[0] if reasons else type(error).__name__
+        needed = sum(v.shape.num_elements() * v.dtype.size for v in tf.global_variables()) / 1e6
+        free = shutil.disk_usage(self._directory).free / 1e6
+        saved = f"Step {self._saved} is saved" if self._saved else "Nothing is saved yet"
+        return UserError(
+            f"cannot save step {self.step} in {shown(self._directory)}: {reason}. A checkpoint needs {needed:.1f} MB, "
+            f"{free:.1f} MB are free. {saved}; the same command goes on from there"
+        )
 
 
 class Summaries(CountSteps):

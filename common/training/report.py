@@ -56,9 +56,9 @@ class Report(CountSteps):
         self._bar.close()
 
     def _report(self, session):
-        found = {name: evaluate(session) for name, evaluate in self._evaluators.items()}
-        accuracies = {name: result.accuracy for name, result in found.items()}
-        self.validation = found["validation"]
+        results = {name: evaluate(session) for name, evaluate in self._evaluators.items()}
+        accuracies = {name: result.accuracy for name, result in results.items()}
+        self.validation = results["validation"]
         now = time.perf_counter()
         steps = self.step - self._reported
         speed = steps * self._batch_size / (now - self._reported_at)  # images/s, with the pauses to save and validate
@@ -72,12 +72,12 @@ class Report(CountSteps):
         self.seconds = now - self._started
         if self._bar.disable:
             shown = "  ".join(f"{name.replace('_', ' ')} accuracy {a:.4f}" for name, a in accuracies.items())
-            left = (self._last_step - self.step) * self._batch_size / speed
+            minutes, seconds = divmod(round((self._last_step - self.step) * self._batch_size / speed), 60)
             print(
                 f"step {self.step}/{self._last_step}  loss {self._results['loss']:.4f}  "
                 f"learning rate {self._results['learning_rate']:.5f}  "
                 f"{shown} ({self._data_title})  {speed:,.0f} images/s  "
-                f"{left // 60:.0f}:{left % 60:02.0f} left",
+                f"{minutes}:{seconds:02} left",
                 flush=True,
             )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Generic, Literal, TypeVar
 
-from common.errors import UserError
+from common.errors import UserError, writing
 from common.graph.device import PRECISIONS
 from common.training.recipe import Recipe
 
@@ -89,10 +89,11 @@ def find(root, task, network, dataset, real_first=False):
 
 
 def write(directory, run):
-    """Writes run.json whole or not at all."""
+    """Writes run.json whole or not at all. Raises UserError where that fails, as on a full disk."""
     part = directory / "run.json.part"
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
-    part.replace(directory / "run.json")
+    with writing(directory / "run.json"):
+        part.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
+        part.replace(directory / "run.json")
 
 
 def read(directory, networks=None):

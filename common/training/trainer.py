@@ -7,7 +7,7 @@ import signal
 
 from common import command_line
 from common.command_line import shown
-from common.errors import UserError
+from common.errors import UserError, writing
 from common.graph import batches, device
 from common.training import calibration, checkpoints, evaluation, hooks, recipe, runs
 
@@ -183,5 +183,6 @@ def finish(run, report, stopped_by, checkpoint_dir, log_dir):
     )
     print(f"calibration {before:.2%} expected error, {after:.2%} at temperature {temperature:.2f} (validation)")
     print(f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}")
-    print(f"curves      {shown(plots.curves(log_dir, title))}", flush=True)
+    with writing(log_dir / "curves.png"):
+        print(f"curves      {shown(plots.curves(log_dir, title))}", flush=True)
     return 128 + stopped_by if stopped_by else 0

@@ -27,8 +27,8 @@ def prepare(mode, problem, threads):
         x, y = (lax.dynamic_slice_in_dim(a, start, size) for a in (images, labels))
 
         def loss_of(weights):
-            found = jax.nn.log_softmax(forward(x, problem.layers, weights | fixed))
-            return -jnp.take_along_axis(found, y[:, None], axis=1).mean()
+            log_probabilities = jax.nn.log_softmax(forward(x, problem.layers, weights | fixed))
+            return -jnp.take_along_axis(log_probabilities, y[:, None], axis=1).mean()
 
         loss, gradients = jax.value_and_grad(loss_of)(weights)
         velocity = jax.tree.map(lambda v, g: MOMENTUM * v + g, velocity, gradients)
