@@ -104,7 +104,7 @@ def program(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
+            env=environment(),
         )
         started.append(process)
         return process
@@ -139,6 +139,11 @@ def folder_with(pattern):
     if not any(folder.glob(pattern)):
         pytest.skip(f"needs the real data: {folder / pattern}")
     return folder
+
+
+def environment():
+    """That of a program which a user starts: importing `common` here has silenced TensorFlow for all that follows."""
+    return {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
 
 
 def draw_seven(path, mode="RGB", paper="white", ink="black"):

@@ -3,6 +3,7 @@
 import cifar10.forward
 import mnist.forward
 from cifar10.networks import airbench as airbench_network
+from common.errors import UserError
 from common.graph import layers
 
 import numpy as np
@@ -184,6 +185,43 @@ def test_any_batch_size(task, name):
         session.run(tf.global_variables_initializer())
         for n in (1, 3):
             assert session.run(logits, {x: np.zeros([n, *x.shape.as_list()[1:]])}).shape == (n, 10)
+
+
+@pytest.mark.parametrize(("task", "name"), NETWORKS)
+def test_any_number_of_classes_changes_the_last_layer_only(task, name):
+    shapes = {}
+    for classes in (10, 3, 257):
+        with tf.Graph().as_default():
+            assert task.forward(images(task), True, None, name, classes).shape.as_list() == [None, classes]
+            shapes[classes] = {v.op.name: v.shape.as_list() for v in tf.global_variables()}
+    for classes in (3, 257):
+        differing = {key for key, shape in shapes[classes].items() if shape != shapes[10][key]}
+        assert differing and {key.split("/")[0] for key in differing} <= {"logits", "softmax_linear", "norm5"}
+        assert all(shapes[classes][key][-1] == classes for key in differing)
+
+
+@pytest.mark.parametrize(("task", "name"), NETWORKS)
+@pytest.mark.parametrize("size", [(28, 28), (33, 50), (64, 64)])
+def test_any_size_of_images(task, name, size):
+    x = tf.placeholder(tf.float32, [None, *size, task.NUM_CHANNELS])
+    logits = task.forward(x, True, None, name, 7)
+    [gradient] = tf.gradients(logits, x)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        values = np.random.default_rng(0).normal(size=[2, *size, task.NUM_CHANNELS])
+        result, slope = session.run([logits, gradient], {x: values})
+    assert result.shape == (2, 7) and np.isfinite(result).all() and slope.shape == values.shape
+
+
+@pytest.mark.parametrize(("task", "name"), NETWORKS)
+def test_smallest_images_and_one_line_for_smaller_ones(task, name):
+    smallest = getattr(task.NETWORKS[name], "SMALLEST", 1)
+    x = tf.placeholder(tf.float32, [None, smallest, smallest + 1, task.NUM_CHANNELS])
+    assert task.forward(x, False, None, name, 10).shape.as_list() == [None, 10]
+    if smallest > 1:
+        small = tf.placeholder(tf.float32, [None, smallest - 1, smallest, task.NUM_CHANNELS])
+        with pytest.raises(UserError, match=f"{name} needs images of {smallest}×{smallest} pixels or more"):
+            task.forward(small, False, None, name, 10)
 
 
 @pytest.mark.parametrize(

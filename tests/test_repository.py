@@ -2,9 +2,10 @@
 
 import ast
 import subprocess
+import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, environment
 
 STOREYS = {"app": 3, "training": 2, "data": 1, "graph": 1}  # of common/; what is in none of them is the ground, 0
 
@@ -56,6 +57,14 @@ def test_no_module_imports_from_a_storey_above():
 def test_an_import_from_above_would_be_found(room, source):
     assert forbidden(room, source)
     assert not forbidden(room, "import numpy as np\nfrom common.errors import UserError")
+
+
+def test_the_first_program_of_the_documents_prints_what_they_say():
+    parts = (ROOT / "docs/read.md").read_text().split("```")
+    program, output = parts[1].removeprefix("python\n"), parts[3]
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment())
+    assert done.stdout == output.lstrip("\n") and done.stderr == ""
 
 
 def requirements(name):

@@ -107,7 +107,11 @@ def measure(row, limit, data, data_dir):
         curve = [(time - start, accuracy) for _, accuracy, time in runner.scalars(log_dir, "accuracy/validation")]
     parameters, products = size(row.task, row.network)
     seconds = curve[-1][0]
+    commit, date = runner.tree()
     return {
+        "commit": commit,
+        "date": date,
+        "machine": runner.machine(),
         "parameters": parameters,
         "multiply_adds": products,
         "data": data.title,

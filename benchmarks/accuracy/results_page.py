@@ -60,6 +60,7 @@ def write(rows, results):
     before, _, after = page.read_text().partition("<!-- tables -->")
     _, _, after = after.partition("<!-- end of tables -->")
     tables = "".join(table(task, rows, results) for task in datasets.FAMILIES)
-    tables = f"<!-- tables -->\n{tables}\n{runner.machine()}\n<!-- end of tables -->"
+    origins = sorted({f"{r['machine']}; commit {r['commit']}, {r['date']}" for r in results.values()})
+    tables = f"<!-- tables -->\n{tables}\n{'; '.join(origins)}\n<!-- end of tables -->"
     page.write_text(before + tables + after)
     draw(rows, results, runner.ROOT / "docs" / "results.png")

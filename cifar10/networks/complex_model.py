@@ -1,6 +1,10 @@
 """A 7×7 convolution of 32 channels with ReLU and batch normalisation, pooling, and 1,024 units.
 
 5,553,866 parameters. RMSProp, one epoch. Headline of the notes: 53.8 % on validation images.
+
+    python cifar10/backward.py --network complex    # 58.01 % of the test images (JPEG copy) after 30 s
+
+(benchmarks/accuracy/reproduce.py: one run, two Zen 4 cores.)
 """
 
 from cifar10.networks.cifar10_recipe import Cifar10Recipe

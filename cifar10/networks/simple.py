@@ -1,6 +1,10 @@
 """A 7×7 convolution of 32 channels with stride 2, and a fully connected layer 5408-10.
 
 58,826 parameters. Hinge loss and Adam, one epoch. Headline of the notes: 37 % on validation images.
+
+    python cifar10/backward.py --network simple    # 50.32 % of the test images (JPEG copy) after 3 s
+
+(benchmarks/accuracy/reproduce.py: one run, two Zen 4 cores.)
 """
 
 from cifar10.networks.cifar10_recipe import Cifar10Recipe

@@ -1,6 +1,10 @@
 """Three stages of two 3×3 convolutions with batch normalisation, each halving the map: 28, 14, 7, 4 pixels.
 
 82,266 parameters. The default: Nesterov's momentum, distorted digits, and a learning rate that decays within 8 epochs.
+
+    python mnist/backward.py    # 99.58 % of the test images after 125 s
+
+(benchmarks/accuracy/defaults.py mnist: mean of three seeds, two Zen 4 cores.)
 """
 
 from common.graph import layers

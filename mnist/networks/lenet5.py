@@ -1,6 +1,10 @@
 """Two 5×5 convolutions with pooling and 512 units with dropout: after LeCun et al., 1998, with modern parts.
 
 1,663,370 parameters. Plain gradient descent with a rate that falls by 1 % an epoch, and moving averages.
+
+    python mnist/backward.py --network lenet5    # 98.65 % of the test images after 13 min
+
+(benchmarks/accuracy/reproduce.py: one run, two Zen 4 cores.)
 """
 
 from common.graph import layers

@@ -1,6 +1,10 @@
 """784-128-32-10, the network of TensorFlow's tutorial "mechanics 101", with its name scopes.
 
 104,938 parameters. Plain gradient descent; evaluates the training, validation and test sets every 1,000 steps.
+
+    python mnist/backward.py --network mechanics    # 89.68 % of the test images after 3 s
+
+(benchmarks/accuracy/reproduce.py: one run, two Zen 4 cores.)
 """
 
 from common.graph import layers
