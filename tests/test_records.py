@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import os
+import shutil
 
 from cifar10.forward import NETWORKS as CIFAR10
 from common.data import datasets
@@ -120,6 +121,24 @@ def test_record_that_is_none_is_one_line(tmp_path, content):
     (tmp_path / "run.json").write_bytes(content)
     with pytest.raises(UserError, match="^[^\n]*run.json is damaged [^\n]*$"):
         runs.read(tmp_path, NETWORKS)
+
+
+@pytest.mark.parametrize(
+    ("path", "networks"),
+    [
+        (conftest.ROOT / "checkpoints/mnist/pretrained/run.json", NETWORKS),
+        (conftest.ROOT / "checkpoints/cifar10/pretrained/run.json", CIFAR10),
+        (conftest.ROOT / "tests/old_run.json", CIFAR10),  # of a whole run, from when run.json was a dict
+    ],
+)
+def test_run_json_that_was_written_before_is_read_whole_and_goes_on(tmp_path, path, networks):
+    shutil.copy(path, tmp_path / "run.json")
+    held, run = json.loads(path.read_text()), runs.read(tmp_path, networks)
+    assert type(run.recipe) is type(networks[run.network].RECIPE) and run.precision == "float32"
+    (tmp_path / "model.ckpt-1.index").touch()
+    runs.start(tmp_path, dataclasses.replace(run, temperature=1.0))
+    assert json.loads((tmp_path / "run.json").read_text()) == {"precision": "float32", "test_accuracy": None} | held
+    assert runs.read(tmp_path, networks) == run
 
 
 def test_overrides_are_typed():

@@ -1,4 +1,4 @@
-"""The training run: EMA, learning rate, resuming, stopping, and the run's record."""
+"""The training run: EMA, learning rate, resuming, stopping, and what TensorBoard shows."""
 
 import dataclasses
 

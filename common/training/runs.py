@@ -120,7 +120,7 @@ def _read(directory, recipe_type):
 
 
 def start(directory, run, may_grow=True):
-    """Writes the record of a run that starts or goes on in a folder.
+    """Writes run.json of a run that starts or goes on in a folder.
 
     may_grow: whether a run may go on to another last step. Raises UserError if the checkpoints there come from a run
     that differs in more than that and in what saves: training on would continue neither the one nor the other.
@@ -146,8 +146,9 @@ def start(directory, run, may_grow=True):
 
 def _flat(run):
     """{"seed": 1, "recipe.epochs": 8.0, …}"""
-    recipe = {f"recipe.{key}": value for key, value in dataclasses.asdict(run.recipe).items()}
-    return {key: value for key, value in vars(run).items() if key != "recipe"} | recipe
+    fields = dataclasses.asdict(run)
+    recipe = fields.pop("recipe")
+    return fields | {f"recipe.{key}": value for key, value in recipe.items()}
 
 
 def lock(directory):
