@@ -38,7 +38,7 @@ def curves(log_dir, title):
                 axis.plot(*scalars[tag], color=color, label=tag.split("/")[-1].replace("_", " "), linewidth=1.5)
         axis.set(title=name, xlabel="step")
         axis.grid(alpha=0.25)
-        if len(tags) > 1:
+        if len(tags) > 1 and axis.lines:
             axis.legend(frameon=False)
     axes[0].set_yscale("log")
     figure.suptitle(title)
