@@ -79,17 +79,17 @@ def machine():
 def _processor():
     """Its name, and what it has for arithmetic: processors of one name differ in that."""
     try:
-        lines = dict(line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:  # not Linux
         return platform.machine()
-    entries = {key.strip(): value.strip() for key, value in lines.items()}
+    entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     flags = entries.get("flags", "").split()
     names = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 with bfloat16", "avx512f": "AVX-512", "avx2": "AVX2"}
     best = next((name for flag, name in names.items() if flag in flags), platform.machine())
     return f"{entries.get('model name', 'a CPU')} ({best})"
 
 
-def tree():
+def commit_and_date():
     """(commit, date) that a figure is of: "-changed" behind the commit where the work tree differs from it."""
     git = ["git", "-C", str(ROOT)]
     commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()

@@ -17,7 +17,7 @@ from pathlib import Path
 if not __package__:  # run as a script: the path starts at the repository, not at cifar10/
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from cifar10.forward import IMAGE_SIZE, NETWORKS, crop_size, forward, initial_values
+from cifar10.forward import NETWORKS, crop_size, forward, initial_values
 from common import command_line
 from common.data import datasets
 from common.graph import batches, device, optimization
@@ -33,8 +33,9 @@ INITIAL_IMAGES = 5000  # that a network may look at before it starts
 def backward(run, data, checkpoint_dir, log_dir, device_name):
     """Trains a network up to the last step of its run, from the newest checkpoint in checkpoint_dir if there is one.
 
-    run: runs.Run. data: datasets.DataSet. Returns a report.Report, and the number of the signal that ended it early, or
-    None. Raises UserError if the checkpoint does not fit the graph, or training diverges.
+    run: runs.Run. data: datasets.DataSet. checkpoint_dir, log_dir: pathlib.Path. Returns a report.Report, and the
+    number of the signal that ended it early, or None. Raises UserError if the checkpoint does not fit the graph, if
+    training diverges, and if it cannot be saved.
     """
     recipe, seed, mean, std = run.recipe, run.seed, run.image_mean, run.image_std
     tf.set_random_seed(seed)
@@ -107,8 +108,10 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
             checkpoint_dir=str(checkpoint_dir),
             scaffold=scaffold,
             config=device.session_config(device_name, run.precision),
-            hooks=[last, report, hooks.Summaries(writer), save, stop],
-            **hooks.NO_STOCK_HOOKS,
+            hooks=[last, save, report, hooks.Summaries(writer), stop],
+            save_checkpoint_steps=0,  # not by the stock hooks: they would put the logs beside the checkpoints
+            save_summaries_steps=0,
+            log_step_count_steps=0,
         ) as session,
     ):
         while not session.should_stop():
@@ -135,9 +138,9 @@ def main():
     args = trainer.arguments(__doc__, NETWORKS, datasets.CIFAR10)
     data = datasets.load_or_generate(datasets.CIFAR10, args.dataset, args.data_dir)
     mean, std = mean_and_std(data.train.images)
-    run = trainer.describe(args, data, IMAGE_SIZE, mean, std)
-    with trainer.folders("cifar10", args, run) as (checkpoint_dir, log_dir):
-        if trainer.is_done(run, checkpoint_dir):
+    run = trainer.describe(args.network, args.recipe, data, mean, std, args.steps, args.seed, args.precision)
+    with trainer.locked_folders("cifar10", args, run) as (checkpoint_dir, log_dir):
+        if trainer.done_already(run, checkpoint_dir):
             return 0
         report, stopped_by = backward(run, data, checkpoint_dir, log_dir, args.device)
         return trainer.finish(run, report, stopped_by, checkpoint_dir, log_dir)

@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend."""
+"""What goes wrong for a reason that the user can mend."""
 
 import contextlib
 
@@ -12,5 +12,6 @@ def writing(path):
     """Turns what fails in the block, on a full disk or without permission, into a UserError that names the path."""
     try:
         yield
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: TensorBoard's writer
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise UserError(f"cannot write {path}: {reason}") from None

@@ -21,7 +21,7 @@ from common.data import datasets
 from common.graph import batches, device, optimization
 from common.training import checkpoints, hooks, trainer
 from common.training.report import Report
-from mnist.forward import IMAGE_SIZE, NETWORKS, forward
+from mnist.forward import NETWORKS, forward
 
 import tensorflow.compat.v1 as tf
 
@@ -31,8 +31,9 @@ IMAGE_MEAN, IMAGE_STD = 0.0, 255.0  # the input is (pixel - mean) / std: 0 is pa
 def backward(run, data, checkpoint_dir, log_dir, device_name):
     """Trains a network up to the last step of its run, from the newest checkpoint in checkpoint_dir if there is one.
 
-    run: runs.Run. data: datasets.DataSet. Returns a report.Report, and the number of the signal that ended it early, or
-    None. Raises UserError if the checkpoint does not fit the graph, or training diverges.
+    run: runs.Run. data: datasets.DataSet. checkpoint_dir, log_dir: pathlib.Path. Returns a report.Report, and the
+    number of the signal that ended it early, or None. Raises UserError if the checkpoint does not fit the graph, if
+    training diverges, and if it cannot be saved.
     """
     recipe, seed = run.recipe, run.seed
     tf.set_random_seed(seed)
@@ -100,8 +101,10 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
             checkpoint_dir=str(checkpoint_dir),
             scaffold=scaffold,
             config=device.session_config(device_name, run.precision),
-            hooks=[last, report, hooks.Summaries(writer), save, stop],
-            **hooks.NO_STOCK_HOOKS,
+            hooks=[last, save, report, hooks.Summaries(writer), stop],
+            save_checkpoint_steps=0,  # not by the stock hooks: they would put the logs beside the checkpoints
+            save_summaries_steps=0,
+            log_step_count_steps=0,
         ) as session,
     ):
         while not session.should_stop():
@@ -112,9 +115,10 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
 def main():
     args = trainer.arguments(__doc__, NETWORKS, datasets.MNIST)
     data = datasets.load_or_generate(datasets.MNIST, args.dataset, args.data_dir)
-    run = trainer.describe(args, data, IMAGE_SIZE, IMAGE_MEAN, IMAGE_STD)
-    with trainer.folders("mnist", args, run) as (checkpoint_dir, log_dir):
-        if trainer.is_done(run, checkpoint_dir):
+    scale = IMAGE_MEAN, IMAGE_STD
+    run = trainer.describe(args.network, args.recipe, data, *scale, args.steps, args.seed, args.precision)
+    with trainer.locked_folders("mnist", args, run) as (checkpoint_dir, log_dir):
+        if trainer.done_already(run, checkpoint_dir):
             return 0
         report, stopped_by = backward(run, data, checkpoint_dir, log_dir, args.device)
         return trainer.finish(run, report, stopped_by, checkpoint_dir, log_dir)

@@ -1,6 +1,5 @@
 """Fixtures: tiny data in memory, the scripts called in this process or as real programs, real data where it is."""
 
-import argparse
 import dataclasses
 import os
 import shutil
@@ -45,8 +44,7 @@ def described(network, data, recipe, steps, seed=1, precision="float32"):
     """The runs.Run of a network on tiny data."""
     channels = data.train.images.shape[-1]
     mean, std = (0.0, 255.0) if channels == 1 else ((120.0,) * channels, (60.0,) * channels)
-    args = argparse.Namespace(network=network, recipe=recipe, steps=steps, seed=seed, precision=precision)
-    return trainer.describe(args, data, data.train.images.shape[1], mean, std)
+    return trainer.describe(network, recipe, data, mean, std, steps, seed, precision)
 
 
 def variables(path):

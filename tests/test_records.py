@@ -1,6 +1,5 @@
 """A run's folder, its run.json, and the settings it was started with."""
 
-import argparse
 import dataclasses
 import json
 import os
@@ -32,8 +31,9 @@ def test_run_with_other_settings_is_refused_by_name(tiny, tmp_path):
     with pytest.raises(UserError, match="recipe.momentum is 0.9 there and 0.5 here; seed is 2 there and 1 here"):
         runs.start(tmp_path, changed(epochs=3.0, momentum=0.5))
     assert runs.read(tmp_path).steps == 20
-    with pytest.raises(UserError, match="steps is 20 there and 30 here"):
-        runs.start(tmp_path, changed(seed=2, epochs=4.0, steps=30), may_grow=False)
+    cosine = {"seed": 2, "epochs": 4.0, "schedule": "cosine"}
+    with pytest.raises(UserError, match="there and 'cosine' here; steps is 20 there and 30 here"):
+        runs.start(tmp_path, changed(steps=30, **cosine))
     with pytest.raises(UserError, match="precision is 'float32' there and 'bfloat16' here"):
         runs.start(tmp_path, changed(seed=2, precision="bfloat16"))
 
@@ -136,29 +136,35 @@ def test_run_json_that_was_written_before_is_read_whole_and_goes_on(tmp_path, pa
     held, run = json.loads(path.read_text()), runs.read(tmp_path, networks)
     assert type(run.recipe) is type(networks[run.network].RECIPE) and run.precision == "float32"
     (tmp_path / "model.ckpt-1.index").touch()
-    runs.start(tmp_path, dataclasses.replace(run, temperature=1.0))
+    recipe = networks[run.network].RECIPE  # of today
+    runs.start(tmp_path, dataclasses.replace(run, recipe=recipe, temperature=1.0))
     assert json.loads((tmp_path / "run.json").read_text()) == {"precision": "float32", "test_accuracy": None} | held
     assert runs.read(tmp_path, networks) == run
 
 
+def test_a_networks_own_recipe_is_checked():
+    with pytest.raises(UserError, match="the recipe of the network is not valid: .*moving_average_decay"):
+        recipe.change(dataclasses.replace(TINY["lenet5"], moving_average_decay=1.0), ["batch_size=8"])
+
+
 def test_overrides_are_typed():
-    small = recipe.change(TINY["lenet5"], ["batch_size=32", "learning_rate=1e-3"])
-    assert (small.batch_size, small.learning_rate) == (32, 0.001)
+    small = recipe.change(TINY["lenet5"], ["batch_size=32", "learning_rate=.5e-3"])
+    assert (small.batch_size, small.learning_rate) == (32, 0.0005)
     objects = CIFAR10["airbench_slim"].RECIPE
     assert recipe.change(objects, ["cutout=0", "padding=0", "schedule=cosine"]).cutout == 0
     for setting in ("padding=32", "label_smoothing=1"):
-        with pytest.raises(UserError, match="takes a (whole )?number at least 0, and below"):
+        with pytest.raises(UserError, match="takes a (whole )?number of at least 0 and below"):
             recipe.change(objects, [setting])
     for setting, message in [
         ("batch=3", "no entry 'batch' in the recipe; there are batch_size, epochs, loss"),
-        ("batch_size=3.5", "batch_size takes a whole number at least 1"),
-        ("batch_size=0", "batch_size takes a whole number at least 1"),
-        ("learning_rate=-1", "learning_rate takes a number at least 0"),
-        ("moving_average_decay=2", "moving_average_decay takes a number at least 0, and below 1"),
-        ("epochs=0", "epochs takes a number above 0, and below 2147483648"),
+        ("batch_size=3.5", "batch_size takes a whole number of at least 1"),
+        ("batch_size=0", "batch_size takes a whole number of at least 1"),
+        ("learning_rate=-1", "learning_rate takes a number of at least 0"),
+        ("moving_average_decay=2", "moving_average_decay takes a number of at least 0 and below 1"),
+        ("epochs=0", "epochs takes a number above 0 and below 2147483648"),
         ("schedule=linear", "schedule takes one of exponential, staircase, cosine, triangular"),
-        ("learning_rate=nan", "learning_rate takes a number at least 0, and below 2147483648"),
-        ("batch_size=3000000000", "batch_size takes a whole number at least 1, and below 2147483648"),
+        ("learning_rate=nan", "learning_rate takes a number of at least 0 and below 2147483648"),
+        ("batch_size=3000000000", "batch_size takes a whole number of at least 1 and below 2147483648"),
         ("batch_size", "KEY=VALUE"),
     ]:
         with pytest.raises(UserError, match=message):
@@ -176,6 +182,5 @@ def test_overrides_are_typed():
 )
 def test_more_steps_or_images_than_there_can_be_are_refused(tiny, entries, message):
     chosen = dataclasses.replace(TINY["lenet5"], **entries)
-    args = argparse.Namespace(recipe=chosen, steps=None)
     with pytest.raises(UserError, match=message):
-        trainer.describe(args, tiny, 28, 0.0, 255.0)
+        trainer.describe("lenet5", chosen, tiny, 0.0, 255.0)

@@ -36,7 +36,7 @@ def forbidden(room, source):
 def test_no_module_imports_from_a_storey_above():
     modules = list((ROOT / "common").rglob("*.py"))
     assert {path.parent.name for path in modules} == {"common", *STOREYS}
-    wrong = {path.name: forbidden(path.parent.name, path.read_text()) for path in modules}
+    wrong = {str(path): forbidden(path.parent.name, path.read_text()) for path in modules}
     assert not {name: names for name, names in wrong.items() if names}
 
 

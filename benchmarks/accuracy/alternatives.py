@@ -94,8 +94,7 @@ def train(network, recipe, data, steps, seed):
     """Trains for some steps: the report.Report of it."""
     mean, std = backward.mean_and_std(data.train.images)
     recipe = dataclasses.replace(recipe, save_steps=steps)
-    args = argparse.Namespace(network=DEFAULT, recipe=recipe, steps=steps, seed=seed, precision="float32")
-    run = trainer.describe(args, data, forward.IMAGE_SIZE, mean, std)
+    run = trainer.describe(DEFAULT, recipe, data, mean, std, steps, seed)
     backward.forward = network
     quiet = contextlib.redirect_stdout(io.StringIO())
     with tempfile.TemporaryDirectory() as folder, tf.Graph().as_default(), quiet:

@@ -79,7 +79,7 @@ def main():
     data = family[name](args.data_dir)
     networks = args.networks or list(importlib.import_module(f"{args.task}.forward").NETWORKS)[:1]
     import_seconds = import_time()
-    print(f"{runner.machine()}; {data.title}; commit {', '.join(runner.tree())}")
+    print(f"{runner.machine()}; {data.title}; commit {', '.join(runner.commit_and_date())}")
     print(f"import tensorflow: {import_seconds:.2f} s", flush=True)
     results = {
         network: [

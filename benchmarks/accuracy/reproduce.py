@@ -107,7 +107,7 @@ def measure(row, limit, data, data_dir):
         curve = [(time - start, accuracy) for _, accuracy, time in runner.scalars(log_dir, "accuracy/validation")]
     parameters, products = size(row.task, row.network)
     seconds = curve[-1][0]
-    commit, date = runner.tree()
+    commit, date = runner.commit_and_date()
     return {
         "commit": commit,
         "date": date,

@@ -54,11 +54,12 @@ def biases(size, value=0.0):
 
 
 def before_pooling(x):
-    """Padding of a 3×3 convolution of x before max_pool(…, "VALID"): "SAME", but without the last row or column where
-    pooling would drop it, as an odd one.
+    """Padding of a 3×3 convolution of x before max_pool(…, "VALID"), which drops the last row or column of an odd map.
+
+    It is that of "SAME", but without what would be dropped.
     """
-    rows, columns = (1 - side % 2 for side in x.shape.as_list()[1:3])
-    return "SAME" if rows and columns else [[0, 0], [1, rows], [1, columns], [0, 0]]
+    below, right = (1 - side % 2 for side in x.shape.as_list()[1:3])
+    return "SAME" if below and right else [[0, 0], [1, below], [1, right], [0, 0]]
 
 
 def conv2d(x, channels, kernel_size, regularizer, name, *, stride=1, padding="SAME", initializer=None, bias=0.0):

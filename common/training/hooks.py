@@ -6,20 +6,15 @@ A hook is called around each session.run(train_op); its `after_run` may ask the 
 import re
 import shutil
 import signal
-from pathlib import Path
 
 from common.command_line import shown
-from common.errors import UserError
+from common.errors import UserError, writing
 
 import tensorflow.compat.v1 as tf
 
 SUMMARY_STEPS = 50  # between scalars of the graph
 PICTURE_STEPS = 500  # between histograms and pictures, which are large
 PICTURES = "pictures"  # the collection of those
-
-# For MonitoredTrainingSession: its own hooks would put TensorBoard's files into the folder of the checkpoints, and
-# write a START event each. The second one drops the first scalars.
-NO_STOCK_HOOKS = {"save_checkpoint_steps": 0, "save_summaries_steps": 0, "log_step_count_steps": 0}
 
 
 class CountSteps(tf.train.SessionRunHook):
@@ -51,7 +46,7 @@ class Save(CountSteps):
     """
 
     def __init__(self, saver, directory, every):
-        self._saver, self._directory, self._every = saver, directory, every
+        self._saver, self._path, self._every = saver, directory / "model.ckpt", every
 
     def begin(self):
         with tf.name_scope("weights_are_finite"):
@@ -73,21 +68,20 @@ class Save(CountSteps):
         if not session.run(self._finite):
             raise NotFinite(self.step, "a weight is not finite")
         try:
-            path = str(Path(self._directory) / "model.ckpt")
-            self._saver.save(session, path, global_step=self.step, write_meta_graph=False)
+            self._saver.save(session, str(self._path), global_step=self.step, write_meta_graph=False)
         except (tf.errors.OpError, OSError) as error:
             raise self._failed(error) from None
         self._saved = self.step
 
     def _failed(self, error):
-        reasons = re.findall(r"^\S+; (.+)$", str(error), re.MULTILINE)  # "PATH; No space left on device", among others
+        reasons = re.findall(r"; (.+)$", str(error), re.MULTILINE)  # "PATH; No space left on device", among others
         reason = reasons[0] if reasons else type(error).__name__
         needed = sum(v.shape.num_elements() * v.dtype.size for v in tf.global_variables()) / 1e6
-        free = shutil.disk_usage(self._directory).free / 1e6
-        saved = f"Step {self._saved} is saved" if self._saved else "Nothing is saved yet"
+        free = shutil.disk_usage(self._path.parent).free / 1e6
+        saved = f"Step {self._saved} is saved; the same command goes on from it"
         return UserError(
-            f"cannot save step {self.step} in {shown(self._directory)}: {reason}. A checkpoint needs {needed:.1f} MB, "
-            f"{free:.1f} MB are free. {saved}; the same command goes on from there"
+            f"cannot save step {self.step} in {shown(self._path.parent)}: {reason}. A checkpoint needs "
+            f"{needed:.1f} MB, {free:.1f} MB are free. {saved if self._saved else 'Nothing is saved yet'}"
         )
 
 
@@ -123,7 +117,8 @@ class Summaries(CountSteps):
         return step == 1 or step % every == 0
 
     def end(self, session):
-        self._writer.flush()
+        with writing(self._writer.get_logdir()):
+            self._writer.flush()
 
 
 class StopOnSignal(tf.train.SessionRunHook):

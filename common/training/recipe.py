@@ -1,6 +1,6 @@
 """The recipe of a network: how it is trained, entry by entry, each with what it means and its limits.
 
-msgspec checks both what --set changes and what run.json holds by these types: less code than our own.
+msgspec checks by these types both what --set changes and what run.json holds.
 """
 
 import dataclasses
@@ -19,10 +19,9 @@ def whole(meaning, least=1, below=2**31):
     return Annotated[int, Meta(ge=least, lt=below, description=meaning)]
 
 
-def number(meaning, above=None, below=2**31):
-    """The type of an entry that is a number: 0 or more, or above a limit."""
-    lower = {"ge": 0} if above is None else {"gt": above}
-    return Annotated[float, Meta(**lower, lt=below, description=meaning)]
+def number(meaning, positive=False, below=2**31):
+    """The type of an entry that is a number of 0 or more, or above 0."""
+    return Annotated[float, Meta(**{"gt" if positive else "ge": 0}, lt=below, description=meaning)]
 
 
 def choice(meaning, names):
@@ -35,7 +34,7 @@ class Recipe:
     """What the recipes of both tasks have. A task adds its augmentation; --set changes single entries."""
 
     batch_size: whole("images a step")
-    epochs: number("passes over the training images", above=0)
+    epochs: number("passes over the training images", positive=True)
     loss: choice("of the logits", LOSSES) = "cross_entropy"
     reduction: choice("of the loss, over the batch", ("mean", "sum")) = "mean"
     label_smoothing: number("share of a label that is spread over all classes", below=1) = 0.0
@@ -46,8 +45,8 @@ class Recipe:
     momentum: number("of momentum and nesterov", below=1) = 0.9
     learning_rate: number("where the decay starts from")
     schedule: choice("of the learning rate", SCHEDULES) = "exponential"
-    learning_rate_decay: number("factor per decay_epochs, of exponential and staircase", above=0) = 1.0
-    decay_epochs: number("epochs for one such factor", above=0) = 1.0
+    learning_rate_decay: number("factor per decay_epochs, of exponential and staircase", positive=True) = 1.0
+    decay_epochs: number("epochs for one such factor", positive=True) = 1.0
     # Large first steps inflate weights that L2 is slow to shrink.
     warmup_steps: whole("steps in which the rate first rises") = 1
     moving_average_decay: number("of the weights' averages (EMA), per step", below=1)
@@ -81,14 +80,18 @@ def change(recipe, settings):
         if key in changes:
             raise UserError(f"--set {setting}: {key} is set twice; give one value")
         try:
-            changes[key] = msgspec.convert(text, types[key], strict=False)
-        except msgspec.ValidationError:
+            kind = types[key].__origin__
+            changes[key] = msgspec.convert(kind(text) if isinstance(kind, type) else text, types[key])
+        except ValueError:  # of kind(), or msgspec's
             raise UserError(f"--set {setting}: {key} takes {_limits(types[key])}") from None
     changed = dataclasses.replace(recipe, **changes)
-    for setting in settings:
-        key = setting.partition("=")[0]
+    for key, value in changes.items():
         if key in NEEDS and not NEEDS[key][1](changed):
-            raise UserError(f"--set {setting} changes nothing: it needs {NEEDS[key][0]}")
+            raise UserError(f"--set {key}={value} changes nothing: it needs {NEEDS[key][0]}")
+    try:
+        msgspec.convert(dataclasses.asdict(changed), type(changed))
+    except msgspec.ValidationError as error:  # the network's own recipe is wrong
+        raise UserError(f"the recipe of the network is not valid: {error}") from None
     return changed
 
 
@@ -112,5 +115,5 @@ def _limits(kind):
     if not isinstance(kind.__origin__, type):
         return f"one of {', '.join(typing.get_args(kind.__origin__))}"
     meta = kind.__metadata__[0]
-    lower = f"at least {meta.ge}" if meta.gt is None else f"above {meta.gt}"
-    return f"a {'whole ' if kind.__origin__ is int else ''}number {lower}, and below {meta.lt}"
+    lower = f"of at least {meta.ge}" if meta.gt is None else f"above {meta.gt}"
+    return f"a {'whole ' if kind.__origin__ is int else ''}number {lower} and below {meta.lt}"

@@ -19,8 +19,7 @@ class Report(CountSteps):
 
     def __init__(self, run, watched, evaluators, writer):
         self._fetches = watched
-        self._evaluators, self._data_title, self._last_step = evaluators, run.dataset_title, run.steps
-        self._batch_size, self._every = run.recipe.batch_size, run.recipe.save_steps
+        self._run, self._evaluators = run, evaluators
         self._writer = writer
         self.validation = None  # evaluation.Evaluation, the last one
 
@@ -30,7 +29,7 @@ class Report(CountSteps):
         self._reported = self.step
         self._started = self._reported_at = time.perf_counter()
         self._bar = tqdm(
-            total=self._last_step, initial=self.step, bar_format="{n}/{total} {bar} {remaining} left{postfix}",
+            total=self._run.steps, initial=self.step, bar_format="{n}/{total} {bar} {remaining} left{postfix}",
             dynamic_ncols=True, disable=None,  # None: no bar where standard error is not a terminal
         )
 
@@ -46,13 +45,12 @@ class Report(CountSteps):
         if not self._bar.disable:
             self._show_in_bar()
         self._bar.update()
-        if self.step % self._every == 0:
+        if self.step % self._run.recipe.save_steps == 0:
             self._report(run_context.session)
 
     def end(self, session):
         if self.step != self._reported:
             self._report(session)
-        self._writer.flush()
         self._bar.close()
 
     def _report(self, session):
@@ -61,7 +59,8 @@ class Report(CountSteps):
         self.validation = results["validation"]
         now = time.perf_counter()
         steps = self.step - self._reported
-        speed = steps * self._batch_size / (now - self._reported_at)  # images/s, with the pauses to save and validate
+        batch_size = self._run.recipe.batch_size
+        speed = steps * batch_size / (now - self._reported_at)  # images/s, with the pauses to save and validate
         for tag, value in {
             "accuracy/training": self._correct / steps,
             **{f"accuracy/{name}": accuracy for name, accuracy in accuracies.items()},
@@ -72,17 +71,17 @@ class Report(CountSteps):
         self.seconds = now - self._started
         if self._bar.disable:
             shown = "  ".join(f"{name.replace('_', ' ')} accuracy {a:.4f}" for name, a in accuracies.items())
-            minutes, seconds = divmod(round((self._last_step - self.step) * self._batch_size / speed), 60)
+            minutes, seconds = divmod(round((self._run.steps - self.step) * batch_size / speed), 60)
             print(
-                f"step {self.step}/{self._last_step}  loss {self._results['loss']:.4f}  "
+                f"step {self.step}/{self._run.steps}  loss {self._results['loss']:.4f}  "
                 f"learning rate {self._results['learning_rate']:.5f}  "
-                f"{shown} ({self._data_title})  {speed:,.0f} images/s  "
+                f"{shown} ({self._run.dataset_title})  {speed:,.0f} images/s  "
                 f"{minutes}:{seconds:02} left",
                 flush=True,
             )
 
     def _show_in_bar(self):
-        rate = (self._bar.format_dict["rate"] or 0) * self._batch_size
+        rate = (self._bar.format_dict["rate"] or 0) * self._run.recipe.batch_size
         loss, learning_rate = self._results["loss"], self._results["learning_rate"]
         shown = [f" {rate:,.0f} images/s", f"loss {loss:.3f}", f"lr {learning_rate:.4f}"]
         if self.validation is not None:

@@ -7,7 +7,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from common.errors import UserError, writing
 from common.graph.device import PRECISIONS
-from common.training.recipe import Recipe
+from common.training.recipe import LASTING, Recipe
 
 import filelock
 import msgspec
@@ -97,13 +97,13 @@ def write(directory, run):
 
 
 def read(directory, networks=None):
-    """The Run in directory/run.json. networks: the task's, modules by name; else the recipe is what all tasks share.
+    """The Run in directory/run.json. networks: the task's, modules by name.
 
+    Without `networks` the recipe has only what all tasks share: such a Run is not to be written back.
     Raises UserError where there is none, where a field is missing, of another type or out of its range, and where its
     network is not one of `networks`.
     """
-    kinds = {type(network.RECIPE) for network in networks.values()} if networks else {Recipe}
-    run = _read(directory, *kinds)
+    run = _read(directory, type(next(iter(networks.values())).RECIPE) if networks else Recipe)
     if networks and run.network not in networks:
         raise UserError(f"{directory / 'run.json'} names the network {run.network!r}; there are {', '.join(networks)}")
     return run
@@ -119,14 +119,14 @@ def _read(directory, recipe_type):
         raise UserError(f"{path} is damaged ({error}); {MEND}") from None
 
 
-def start(directory, run, may_grow=True):
+def start(directory, run):
     """Writes run.json of a run that starts or goes on in a folder.
 
-    may_grow: whether a run may go on to another last step. Raises UserError if the checkpoints there come from a run
-    that differs in more than that and in what saves: training on would continue neither the one nor the other.
+    Raises UserError if the checkpoints there come from a run that differs in more than what saves, and the last step:
+    training on would continue neither the one nor the other. The last step may differ where the schedule allows it.
     """
     may_change = {"versions", "temperature", "test_accuracy", "recipe.save_steps", "recipe.evaluate"}
-    may_change |= {"steps", "recipe.epochs"} if may_grow else set()
+    may_change |= {"steps", "recipe.epochs"} if run.recipe.schedule in LASTING else set()
     if any(directory.glob("model.ckpt-*.index")):
         before = _read(directory, type(run.recipe))
         there, here = _flat(before), _flat(run)

@@ -9,7 +9,8 @@ from common import command_line
 from common.command_line import shown
 from common.errors import UserError, writing
 from common.graph import batches, device
-from common.training import calibration, checkpoints, evaluation, hooks, recipe, runs
+from common.training import calibration, checkpoints, evaluation, hooks, runs
+from common.training import recipe as recipes
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -36,53 +37,54 @@ def arguments(description, networks, family):
     )
     parser.epilog = _recipe_table(networks)
     args = parser.parse_args()
-    args.recipe = recipe.change(networks[args.network].RECIPE, args.set)
+    args.recipe = recipes.change(networks[args.network].RECIPE, args.set)
     args.device = device.resolve(args.device)
     device.check_precision(args.precision, args.device)
     return args
 
 
 def _recipe_table(networks):
-    """For --help: the recipe of the network that stands before it on the command line, or of the default one."""
+    """For --help: the recipe of the network that the command line names, or of the default one."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     parser.add_argument("--network", choices=networks)
     try:
         name = parser.parse_known_args()[0].network or next(iter(networks))
     except argparse.ArgumentError:  # told by the parser of all flags
         return ""
-    return f"the recipe of {name}, for --set:\n{recipe.table(networks[name].RECIPE)}"
+    return f"the recipe of {name}, for --set:\n{recipes.table(networks[name].RECIPE)}"
 
 
-def describe(args, data, image_size, image_mean, image_std):
-    """The runs.Run of what the command line asks for. image_mean, image_std: pixel values, one number or one a channel.
+def describe(network, recipe, data, image_mean, image_std, steps=None, seed=1, precision="float32"):
+    """The runs.Run of a network that learns by a recipe.
 
-    args: from arguments(). data: datasets.DataSet. Raises UserError for more images or steps than there can be.
+    data: datasets.DataSet. image_mean, image_std: pixel values 0–255, one number or one a channel. steps: the last one,
+    by the recipe's epochs unless told. Raises UserError for more images or steps than there can be.
     """
-    chosen, images = args.recipe, len(data.train.labels)
-    if chosen.batch_size > images:
-        raise UserError(f"batch_size {chosen.batch_size} is more than the {images} training images; set it to less")
-    steps = args.steps or max(1, round(chosen.epochs * images / chosen.batch_size))
+    images = len(data.train.labels)
+    if recipe.batch_size > images:
+        raise UserError(f"batch_size {recipe.batch_size} is more than the {images} training images; set it to less")
+    steps = steps or max(1, round(recipe.epochs * images / recipe.batch_size))
     if steps >= 2**31:
-        raise UserError(f"{chosen.epochs:g} epochs are {steps:g} steps; set epochs to less, or batch_size to more")
+        raise UserError(f"{recipe.epochs:g} epochs are {steps:g} steps; set epochs to less, or batch_size to more")
     return runs.Run(
-        network=args.network,
+        network=network,
         dataset=data.name,
         dataset_title=data.title,
         dataset_sha256=data.digest,
         class_names=data.class_names,
-        image_size=image_size,
+        image_size=data.train.images.shape[1],
         image_mean=image_mean,
         image_std=image_std,
-        recipe=chosen,
-        seed=args.seed,
-        precision=args.precision,
+        recipe=recipe,
+        seed=seed,
+        precision=precision,
         steps=steps,
         versions={"tensorflow": tf.__version__, "numpy": np.__version__},
     )
 
 
 @contextlib.contextmanager
-def folders(task, args, run):
+def locked_folders(task, args, run):
     """The run's folders of checkpoints and of logs, with its run.json, while no other trainer is at work there.
 
     Raises UserError if the folder holds another run, or another trainer is at work there.
@@ -91,18 +93,18 @@ def folders(task, args, run):
     log_dir = runs.folder(args.log_dir, task, run.network, run.dataset) / "train"
     log_dir.mkdir(parents=True, exist_ok=True)
     with runs.lock(checkpoint_dir):
-        runs.start(checkpoint_dir, run, may_grow=run.recipe.schedule in recipe.LASTING)
+        runs.start(checkpoint_dir, run)
         yield checkpoint_dir, log_dir
 
 
-def is_done(run, checkpoint_dir):
+def done_already(run, checkpoint_dir):
     """Whether the run is at its last step already; prints so, or which steps are to come."""
     title, done = f"{run.network} on {run.dataset_title}", checkpoints.step(checkpoints.latest(checkpoint_dir))
     if done < run.steps:
         print(f"{title}: step {done} to {run.steps}", flush=True)
         return False
     # The other schedules end at a step that was fixed at the start.
-    more = "; --steps N trains on" if run.recipe.schedule in recipe.LASTING else ""
+    more = "; --steps N trains on" if run.recipe.schedule in recipes.LASTING else ""
     print(f"{title}: at step {done} already, in {shown(checkpoint_dir)}{more}")
     return True
 
@@ -166,8 +168,6 @@ def finish(run, report, stopped_by, checkpoint_dir, log_dir):
     report: report.Report. stopped_by: the number of the signal that ended it early, or None. Returns the exit status:
     0, or 128 + that number.
     """
-    from common.training import plots  # matplotlib, which takes a second to import, is not needed before
-
     title = f"{run.network} on {run.dataset_title}"
     probabilities, labels = report.validation
     temperature = calibration.temperature(probabilities, labels)
@@ -183,6 +183,8 @@ def finish(run, report, stopped_by, checkpoint_dir, log_dir):
     )
     print(f"calibration {before:.2%} expected error, {after:.2%} at temperature {temperature:.2f} (validation)")
     print(f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}")
+    from common.training import plots  # matplotlib, which takes a second to import, is not needed before
+
     with writing(log_dir / "curves.png"):
         print(f"curves      {shown(plots.curves(log_dir, title))}", flush=True)
     return 128 + stopped_by if stopped_by else 0
