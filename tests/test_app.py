@@ -222,6 +222,7 @@ def test_pretrained_network_answers_where_nothing_is_trained(call, trained, tmp_
     assert status == 1 and "no checkpoint in" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "task, forward, data, most_bytes",
     [("mnist", forward, "real_mnist", 1_000_000), ("cifar10", cifar10_forward, "real_cifar10", 2 * 1024**2)],

@@ -200,6 +200,7 @@ def test_any_number_of_classes_changes_the_last_layer_only(task, name):
         assert all(shapes[classes][key][-1] == classes for key in differing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "name"), NETWORKS)
 @pytest.mark.parametrize("size", [(28, 28), (33, 50), (64, 64)])
 def test_any_size_of_images(task, name, size):

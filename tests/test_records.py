@@ -57,6 +57,7 @@ def test_find_gives_the_run_that_was_started_last(tmp_path):
     assert runs.find(tmp_path, "mnist", None, None, real_first=True).name == "lenet5"
 
 
+@pytest.mark.slow
 def test_second_trainer_is_refused_and_tester_knows_of_the_first(tmp_path):
     assert not runs.is_training(tmp_path)
     first = runs.lock(tmp_path)
