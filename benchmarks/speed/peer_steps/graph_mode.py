@@ -127,7 +127,7 @@ def prepare_evaluation(mode, problem, threads):
     """A function (batch_size, count) that gives the logits of the first `count` images. mode: as in prepare()."""
     with tf.Graph().as_default():
         x = tf.placeholder(tf.float32, [None, *problem.images.shape[1:]])
-        logits = importlib.import_module(f"{problem.task}.forward").forward(x, False, None, problem.name)
+        logits = importlib.import_module(f"{problem.task}.forward").forward(x, False, None, problem.name, classes=10)
         session = tf.Session(config=session_config(threads))
         _load(session, problem)
     call = session.make_callable(logits, feed_list=[x], accept_options=True)
