@@ -80,7 +80,8 @@ def damaged(name, value):
         for name, value in [
             ("network", None), ("network", 3), ("network", "../../convnet"), ("network", ""), ("network", "con\nvnet"),
             ("dataset", "/../../../../x"), ("dataset", ".hidden"), ("dataset", ["mnist"]), ("dataset", "m" * 101),
-            ("dataset_title", "\x1b[2J"), ("dataset_title", None), ("dataset_sha256", 12),
+            ("dataset_title", "\x1b[2J"), ("dataset_title", "\u202eTSINM"), ("dataset_title", "\x9b2J"),
+            ("dataset_title", None), ("dataset_sha256", 12),
             ("class_names", "0123456789"), ("class_names", []), ("class_names", [0, 1]), ("class_names", ["a\r", "b"]),
             ("image_size", "28"), ("image_size", 0), ("image_size", 10**9), ("image_size", 28.5),
             ("image_mean", None), ("image_mean", [0.0, 0.0]), ("image_mean", "0"), ("image_mean", -1),

@@ -20,7 +20,8 @@ MEND = "put back the one that the training wrote, or delete the folder and train
 
 R = TypeVar("R", bound=Recipe)
 InPath = Annotated[str, Meta(pattern=r"^\w[\w.-]{0,99}\Z")]  # becomes part of a path
-Line = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,200}\Z")]  # is shown on a terminal
+CONTROLS = r"\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"  # of terminals, and of the direction of writing
+Line = Annotated[str, Meta(pattern=rf"^[^{CONTROLS}]{{1,200}}\Z")]  # is shown on a terminal
 Whole = Annotated[int, Meta(ge=1, lt=2**31)]
 Pixel = Annotated[float, Meta(ge=0, le=255)]
 Deviation = Annotated[float, Meta(gt=0, le=255)]
