@@ -85,7 +85,7 @@ def damaged(name, value):
             ("class_names", "0123456789"), ("class_names", []), ("class_names", [0, 1]), ("class_names", ["a\r", "b"]),
             ("image_size", "28"), ("image_size", 0), ("image_size", 10**9), ("image_size", 28.5),
             ("image_mean", None), ("image_mean", [0.0, 0.0]), ("image_mean", "0"), ("image_mean", -1),
-            ("image_std", 0), ("image_std", {}), ("image_std", True),
+            ("image_std", 0), ("image_std", 1e-300), ("image_std", {}), ("image_std", True),
             ("recipe", None), ("recipe", "sgd"), ("recipe", []), ("recipe.batch_size", "200"),
             ("recipe.moving_average_decay", 1.5), ("recipe.moving_average_decay", None), ("recipe.optimizer", "lion"),
             ("recipe.degrees", "many"), ("seed", "one"), ("seed", -1), ("precision", "float8"), ("steps", 0),

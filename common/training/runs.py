@@ -24,7 +24,7 @@ CONTROLS = r"\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"  # of ter
 Line = Annotated[str, Meta(pattern=rf"^[^{CONTROLS}]{{1,200}}\Z")]  # is shown on a terminal
 Whole = Annotated[int, Meta(ge=1, lt=2**31)]
 Pixel = Annotated[float, Meta(ge=0, le=255)]
-Deviation = Annotated[float, Meta(gt=0, le=255)]
+Deviation = Annotated[float, Meta(ge=0.01, le=255)]  # less would make numbers that are not finite
 
 
 @dataclass(frozen=True, kw_only=True)
