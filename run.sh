@@ -107,6 +107,7 @@ case "${1:-}" in
   setup) install "$requirements" ;;
   train) script backward "${@:2}" ;;
   test | app) script "$1" "${@:2}" ;;
+  export) fail "there is no export.py yet; the averaged weights alone: ./run.sh test TASK --once --export FOLDER" ;;
   eval) fail "'eval' is called 'test' now: ./run.sh test TASK …" ;;
   serve)
     case "${2:-}" in
