@@ -109,7 +109,9 @@ def test_damaged_record_is_one_line_that_names_the_field(call, trained, tiny, tm
     for main, more in (
         (backward.main, ["--dataset", "mnist"]),
         (test.main, ["--checkpoint", folder]),
+        (test.main, ["--once"]),
         (app.main, ["--checkpoint", folder, picture]),
+        (app.main, [picture]),
     ):
         status, out, err = call(main, *flags, *more)
         assert status == 1 and out == "" and err.count("\n") == 1

@@ -188,7 +188,7 @@ def test_run_json_of_an_unknown_network_lists_those_there_are(call, trained, tmp
     folder, flags = trained
     runs.write(folder, dataclasses.replace(runs.read(folder, NETWORKS), network="mine"))
     status, _, err = call(app.main, *flags[:4], draw_seven(tmp_path / "seven.png"))
-    assert status == 1 and "names the network 'mine'; there are convnet, softmax, fully_connected" in err
+    assert status == 1 and f"names the network 'mine'; there are {', '.join(NETWORKS)}" in err
 
 
 def test_tester_flags(call, trained, tmp_path, real_mnist, monkeypatch):

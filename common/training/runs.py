@@ -73,19 +73,22 @@ def find(root, task, network, dataset, real_first=False):
     """The folder of the run that started or ended last, of this network and data set where they are not None; or None.
 
     real_first: one trained on generated digits only where there is no other. The one that comes with the repository was
-    not started here.
+    not started here. Raises UserError if there is none, but a run.json that is damaged.
     """
-    candidates = []
+    candidates, damaged = [], None
     for path in (Path(root) / task).glob("*/run.json"):
         if path.parent.name == PRETRAINED:
             continue
         try:
             run = read(path.parent)
-        except UserError:
-            continue  # told where it is asked for
+        except UserError as error:
+            damaged = error
+            continue
         if network in (None, run.network) and dataset in (None, run.dataset):
             real = run.dataset != "generated"
             candidates.append((real_first and real, path.stat().st_mtime, path.parent))
+    if damaged and not candidates:
+        raise damaged
     return max(candidates)[-1] if candidates else None
 
 

@@ -1,5 +1,6 @@
 """What the testers share: the network with its averaged weights, and following the checkpoints of a run."""
 
+import contextlib
 import dataclasses
 import sys
 from pathlib import Path
@@ -103,14 +104,15 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
     log = evaluation.Log(log_dir, split.images, args.split, data.class_names)
     following = not (args.once or args.checkpoint)
     result = None
+    tests = test(
+        forward, run, split, paths, device_name,
+        raw=args.raw, tta=tta, skip_unreadable=following, export=args.export,
+    )  # fmt: skip
     try:
-        tested = test(
-            forward, run, split, paths, device_name,
-            raw=args.raw, tta=tta, skip_unreadable=following, export=args.export,
-        )  # fmt: skip
-        for step, result in tested:
-            print(f"step {step}  {args.split} accuracy {result.accuracy:.4f} ({measured})", flush=True)
-            log.write(step, result)
+        with contextlib.closing(tests):  # a session that is still open when Python ends would hang
+            for step, result in tests:
+                print(f"step {step}  {args.split} accuracy {result.accuracy:.4f} ({measured})", flush=True)
+                log.write(step, result)
         if args.export:
             runs.write(args.export, dataclasses.replace(run, test_accuracy=result.accuracy))
             print(f"exported    {command_line.shown(args.export)}")
