@@ -85,7 +85,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
     # Hooks: called around each step.
     writer = tf.summary.FileWriter(str(log_dir))
     watched = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
-    report = Report(run, watched, evaluators, writer)  # progress, validation
+    report = Report(run, watched, evaluators, checkpoint_dir, writer)  # progress, validation
     save = hooks.Save(saver, checkpoint_dir, recipe.save_steps)
     stop = hooks.StopOnSignal()  # Ctrl-C
     last = tf.train.StopAtStepHook(last_step=run.steps)
@@ -117,8 +117,8 @@ def main():
     data = datasets.load_or_generate(datasets.MNIST, args.dataset, args.data_dir)
     scale = IMAGE_MEAN, IMAGE_STD
     run = trainer.describe(args.network, args.recipe, data, *scale, args.steps, args.seed, args.precision)
-    with trainer.locked_folders("mnist", args, run) as (checkpoint_dir, log_dir):
-        if trainer.done_already(run, checkpoint_dir):
+    with trainer.locked_folders("mnist", args, run) as (run, checkpoint_dir, log_dir):
+        if not trainer.begin(run, checkpoint_dir):
             return 0
         report, stopped_by = backward(run, data, checkpoint_dir, log_dir, args.device)
         return trainer.finish(run, report, stopped_by, checkpoint_dir, log_dir)

@@ -1,5 +1,7 @@
 """Batches in the graph: which examples a step takes, and how they are augmented."""
 
+import itertools
+
 from common.data import datasets
 from common.graph import batches
 
@@ -38,6 +40,34 @@ def test_each_epoch_is_a_new_permutation_and_batches_straddle_epochs():
     epochs = [stream[i : i + 25] for i in range(0, 100, 25)]
     assert all(sorted(epoch) == list(range(25)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 4
+
+
+def test_orders_of_epochs_and_seeds_are_as_independent_as_true_permutations():
+    """Of all pairs of twelve orders, of two seeds and six epochs. The bounds are five standard deviations and more."""
+    n, batch_size = 55_000, 256
+    images = np.arange(n, dtype=np.uint16)[:, None].view(np.uint8).reshape(n, 1, 2, 1)  # each image is its own number
+    orders = []
+    for seed in (1, 2):
+        with tf.Graph().as_default(), tf.Session() as session:
+            data = batches.on_device(datasets.Split(images, np.zeros(n, np.uint8)), "data")
+            session.run(tf.local_variables_initializer(), data.feed)
+            shown, _ = batches.shuffled(data, tf.placeholder(tf.int64, [], "step"), n, seed)
+            low, high = (shown[:, 0, i, 0] for i in (0, 1))
+            orders += [session.run(low + 256 * high, {"step:0": epoch}).astype(int) for epoch in range(6)]
+    places = [np.argsort(order) for order in orders]
+    for order in orders:
+        assert abs(np.corrcoef(order, np.arange(n))[0, 1]) < 5 / n**0.5  # it does not keep to the file's order
+        assert abs(np.corrcoef(order[1:], order[:-1])[0, 1]) < 5 / n**0.5  # nor do neighbours
+    chance = batch_size / n  # that two images of a batch meet again
+    pairs = n * batch_size / 2 * chance
+    for i, j in itertools.combinations(range(len(orders)), 2):
+        assert abs(np.corrcoef(places[i], places[j])[0, 1]) < 5 / n**0.5
+        still_neighbours = np.abs(np.diff(places[j][orders[i]])) == 1
+        assert still_neighbours.sum() <= 12  # Poisson, 2 on average
+        together = np.zeros([n // batch_size + 1] * 2)
+        np.add.at(together, (places[i] // batch_size, places[j] // batch_size), 1)
+        met = (together * (together - 1) / 2).sum()
+        assert met == pytest.approx(pairs, rel=0.05)
 
 
 def test_batch_depends_on_seed_and_step_alone():
@@ -115,8 +145,20 @@ def test_random_affine_is_keyed_and_bounded():
     moved = affine(images, shift=2.0)
     np.testing.assert_array_equal(moved, affine(images, shift=2.0))
     assert (moved != affine(images, shift=2.0, step=1)).any() and (moved != affine(images, shift=2.0, seed=2)).any()
-    centres = (moved[..., 0].sum(axis=1) @ np.arange(28)) / moved.sum(axis=(1, 2, 3))
-    assert np.abs(centres - 13.5).max() <= 2.01 and np.abs(centres - 13.5).max() > 1.5
+    assert 1.9 < largest_move(moved) <= 2.01
+
+
+def largest_move(images):
+    """How far the centre of mass of any image is from the middle, along either axis, in pixels."""
+    mass = images[..., 0] / images.sum(axis=(1, 2, 3))[:, None, None]
+    return max(np.abs(mass.sum(axis=axis) @ np.arange(28) - 13.5).max() for axis in (1, 2))
+
+
+def test_shift_is_the_largest_move_whatever_else_is_done():
+    images = np.zeros([2000, 28, 28, 1], np.float32)
+    images[:, 12:16, 12:16] = 100
+    for others in ({}, {"degrees": 30}, {"scale": 0.3}, {"shear": 0.3}, {"degrees": 10, "scale": 0.15, "shear": 0.2}):
+        assert 2.5 < largest_move(affine(images, shift=2.6, **others)) < 2.7  # a pixel is not a point
 
 
 def numbered_pixels(n, size=8):

@@ -24,18 +24,20 @@ def changed(**fields):
 
 
 def test_run_with_other_settings_is_refused_by_name(tiny, tmp_path):
-    runs.start(tmp_path, RUN)
-    runs.start(tmp_path, changed(seed=2))  # nothing trained yet: a new run
+    runs.write(tmp_path, RUN)
+    assert runs.continued(tmp_path, changed(seed=2)) == changed(seed=2)  # nothing trained yet: a new run
     train(tmp_path, tiny, 1)
-    runs.start(tmp_path, changed(seed=2, steps=20, epochs=4.0))
+    runs.write(tmp_path, changed(seed=2, steps=20, epochs=4.0, temperature=1.5, validation_accuracy=0.9))
+    longer = {"seed": 2, "steps": 30, "epochs": 5.0}
+    goes_on = runs.continued(tmp_path, changed(**longer))
+    assert goes_on == changed(**longer, temperature=1.5, validation_accuracy=0.9)
     with pytest.raises(UserError, match="recipe.momentum is 0.9 there and 0.5 here; seed is 2 there and 1 here"):
-        runs.start(tmp_path, changed(epochs=3.0, momentum=0.5))
-    assert runs.read(tmp_path).steps == 20
+        runs.continued(tmp_path, changed(epochs=3.0, momentum=0.5))
     cosine = {"seed": 2, "epochs": 4.0, "schedule": "cosine"}
     with pytest.raises(UserError, match="there and 'cosine' here; steps is 20 there and 30 here"):
-        runs.start(tmp_path, changed(steps=30, **cosine))
+        runs.continued(tmp_path, changed(steps=30, **cosine))
     with pytest.raises(UserError, match="precision is 'float32' there and 'bfloat16' here"):
-        runs.start(tmp_path, changed(seed=2, precision="bfloat16"))
+        runs.continued(tmp_path, changed(seed=2, precision="bfloat16"))
 
 
 def test_find_gives_the_run_that_was_started_last(tmp_path):
@@ -141,8 +143,10 @@ def test_run_json_that_was_written_before_is_read_whole_and_goes_on(tmp_path, pa
     assert type(run.recipe) is type(networks[run.network].RECIPE) and run.precision == "float32"
     (tmp_path / "model.ckpt-1.index").touch()
     recipe = networks[run.network].RECIPE  # of today
-    runs.start(tmp_path, dataclasses.replace(run, recipe=recipe, temperature=1.0))
-    assert json.loads((tmp_path / "run.json").read_text()) == {"precision": "float32", "test_accuracy": None} | held
+    goes_on = runs.continued(tmp_path, dataclasses.replace(run, recipe=recipe, temperature=1.0, test_accuracy=None))
+    runs.write(tmp_path, goes_on)
+    defaults = {"precision": "float32", "validation_accuracy": None, "test_accuracy": None}
+    assert json.loads((tmp_path / "run.json").read_text()) == defaults | held
     assert runs.read(tmp_path, networks) == run
 
 

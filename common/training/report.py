@@ -1,7 +1,9 @@
 """The hook that shows how training goes, and validates."""
 
+import dataclasses
 import time
 
+from common.training import runs
 from common.training.hooks import CountSteps, NotFinite
 
 import numpy as np
@@ -14,13 +16,14 @@ class Report(CountSteps):
 
     run: runs.Run. watched: the tensors "loss", "accuracy" and "learning_rate". evaluators: by the name of the images,
     "validation" first; each is a function of a session that gives an evaluation.Evaluation. They are called at every
-    save_steps of the recipe, and at the end. writer: tf.summary.FileWriter.
+    save_steps of the recipe, and at the end; run.json in checkpoint_dir tells the accuracy. writer:
+    tf.summary.FileWriter.
     """
 
-    def __init__(self, run, watched, evaluators, writer):
+    def __init__(self, run, watched, evaluators, checkpoint_dir, writer):
         self._fetches = watched
         self._run, self._evaluators = run, evaluators
-        self._writer = writer
+        self._checkpoint_dir, self._writer = checkpoint_dir, writer
         self.validation = None  # evaluation.Evaluation, the last one
 
     def after_create_session(self, session, coord):
@@ -29,8 +32,11 @@ class Report(CountSteps):
         self._reported = self.step
         self._started = self._reported_at = time.perf_counter()
         self._bar = tqdm(
-            total=self._run.steps, initial=self.step, bar_format="{n}/{total} {bar} {remaining} left{postfix}",
-            dynamic_ncols=True, disable=None,  # None: no bar where standard error is not a terminal
+            total=self._run.steps,
+            initial=self.step,
+            bar_format="{n}/{total} {bar} {remaining} left{postfix}",
+            dynamic_ncols=True,
+            disable=None,  # None: no bar where standard error is not a terminal
         )
 
     def before_run(self, run_context):
@@ -57,6 +63,7 @@ class Report(CountSteps):
         results = {name: evaluate(session) for name, evaluate in self._evaluators.items()}
         accuracies = {name: result.accuracy for name, result in results.items()}
         self.validation = results["validation"]
+        runs.write(self._checkpoint_dir, dataclasses.replace(self._run, validation_accuracy=self.validation.accuracy))
         now = time.perf_counter()
         steps = self.step - self._reported
         batch_size = self._run.recipe.batch_size

@@ -16,12 +16,14 @@ from msgspec import Meta
 
 LOCK = "trainer.lock"
 PRETRAINED = "pretrained"  # the folder of the network that comes with the repository
+MEASURED = ("temperature", "validation_accuracy", "test_accuracy")  # entries of run.json that training does not need
 MEND = "put back the one that the training wrote, or delete the folder and train again"
 
 R = TypeVar("R", bound=Recipe)
 InPath = Annotated[str, Meta(pattern=r"^\w[\w.-]{0,99}\Z")]  # becomes part of a path
 CONTROLS = r"\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"  # of terminals, and of the direction of writing
 Line = Annotated[str, Meta(pattern=rf"^[^{CONTROLS}]{{1,200}}\Z")]  # is shown on a terminal
+Share = Annotated[float, Meta(ge=0, le=1)]
 Whole = Annotated[int, Meta(ge=1, lt=2**31)]
 Pixel = Annotated[float, Meta(ge=0, le=255)]
 Deviation = Annotated[float, Meta(ge=0.01, le=255)]  # less would make numbers that are not finite
@@ -48,7 +50,8 @@ class Run(Generic[R]):
     steps: Whole  # the last one
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     temperature: Annotated[float, Meta(ge=0.1, le=100)] = 1.0  # of the logits, see calibration.py
-    test_accuracy: Annotated[float, Meta(ge=0, le=1)] | None = None  # of a checkpoint that was exported
+    validation_accuracy: Share | None = None  # of the newest checkpoint, once it was evaluated
+    test_accuracy: Share | None = None  # of a checkpoint that was exported
 
     def __post_init__(self):
         if np.shape(self.image_mean) != np.shape(self.image_std):
@@ -123,29 +126,29 @@ def _read(directory, recipe_type):
         raise UserError(f"{path} is damaged ({error}); {MEND}") from None
 
 
-def start(directory, run):
-    """Writes run.json of a run that starts or goes on in a folder.
+def continued(directory, run):
+    """The run as it goes on from the checkpoints in a folder, with what was measured of them; as it is without any.
 
-    Raises UserError if the checkpoints there come from a run that differs in more than what saves, and the last step:
-    training on would continue neither the one nor the other. The last step may differ where the schedule allows it.
+    Raises UserError if they come from a run that differs in more than what saves, and the last step: training on would
+    continue neither the one nor the other. The last step may differ where the schedule allows it.
     """
-    may_change = {"versions", "temperature", "test_accuracy", "recipe.save_steps", "recipe.evaluate"}
+    may_change = {"versions", *MEASURED, "recipe.save_steps", "recipe.evaluate"}
     may_change |= {"steps", "recipe.epochs"} if run.recipe.schedule in LASTING else set()
-    if any(directory.glob("model.ckpt-*.index")):
-        before = _read(directory, type(run.recipe))
-        there, here = _flat(before), _flat(run)
-        differences = [
-            f"{key} is {there[key]!r} there and {here[key]!r} here"
-            for key in sorted(here.keys() - may_change)
-            if there[key] != here[key]
-        ]
-        if differences:
-            raise UserError(
-                f"{directory} holds another run: {'; '.join(differences)}. Continue it with the same settings, "
-                "choose another --checkpoint-dir, or delete the folder"
-            )
-        run = dataclasses.replace(run, temperature=before.temperature)
-    write(directory, run)
+    if not any(directory.glob("model.ckpt-*.index")):
+        return run
+    before = _read(directory, type(run.recipe))
+    there, here = _flat(before), _flat(run)
+    differences = [
+        f"{key} is {there[key]!r} there and {here[key]!r} here"
+        for key in sorted(here.keys() - may_change)
+        if there[key] != here[key]
+    ]
+    if differences:
+        raise UserError(
+            f"{directory} holds another run: {'; '.join(differences)}. Continue it with the same settings, "
+            "choose another --checkpoint-dir, or delete the folder"
+        )
+    return dataclasses.replace(run, **{name: getattr(before, name) for name in MEASURED})
 
 
 def _flat(run):

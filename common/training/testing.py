@@ -20,7 +20,10 @@ def parser(description, networks, family):
     result.add_argument("--checkpoint", metavar="PATH", type=Path, help="only this one, as FOLDER/model.ckpt-200")
     result.add_argument("--once", action="store_true", help="only the newest checkpoint")
     result.add_argument(
-        "--interval", metavar="S", type=command_line.positive(float), default=2.0,
+        "--interval",
+        metavar="S",
+        type=command_line.positive(float),
+        default=2.0,
         help="seconds between looks for a new checkpoint (default: %(default)s)",
     )
     result.add_argument("--split", choices=["test", "validation"], default="test", help="default: %(default)s")

@@ -29,7 +29,9 @@ def arguments(description, networks, family):
     parser.add_argument("--steps", metavar="N", type=whole, help="train up to this step, not by the recipe's epochs")
     parser.add_argument("--seed", metavar="N", type=whole, default=1, help="of weights, batches and augmentation (1)")
     parser.add_argument(
-        "--precision", choices=device.PRECISIONS, default="float32",
+        "--precision",
+        choices=device.PRECISIONS,
+        default="float32",
         help="of convolutions and matrix products: float32, the default; bfloat16 on a CPU, float16 on a GPU",
     )
     parser.add_argument(
@@ -85,7 +87,7 @@ def describe(network, recipe, data, image_mean, image_std, steps=None, seed=1, p
 
 @contextlib.contextmanager
 def locked_folders(task, args, run):
-    """The run's folders of checkpoints and of logs, with its run.json, while no other trainer is at work there.
+    """The run as it goes on there, its folder of checkpoints, and of logs, while no other trainer is at work there.
 
     Raises UserError if the folder holds another run, or another trainer is at work there.
     """
@@ -93,20 +95,20 @@ def locked_folders(task, args, run):
     log_dir = runs.folder(args.log_dir, task, run.network, run.dataset) / "train"
     log_dir.mkdir(parents=True, exist_ok=True)
     with runs.lock(checkpoint_dir):
-        runs.start(checkpoint_dir, run)
-        yield checkpoint_dir, log_dir
+        yield runs.continued(checkpoint_dir, run), checkpoint_dir, log_dir
 
 
-def done_already(run, checkpoint_dir):
-    """Whether the run is at its last step already; prints so, or which steps are to come."""
+def begin(run, checkpoint_dir):
+    """Whether there are steps to train: then writes run.json. Prints which, or that there are none."""
     title, done = f"{run.network} on {run.dataset_title}", checkpoints.step(checkpoints.latest(checkpoint_dir))
     if done < run.steps:
+        runs.write(checkpoint_dir, run)
         print(f"{title}: step {done} to {run.steps}", flush=True)
-        return False
+        return True
     # The other schedules end at a step that was fixed at the start.
     more = "; --steps N trains on" if run.recipe.schedule in recipes.LASTING else ""
     print(f"{title}: at step {done} already, in {shown(checkpoint_dir)}{more}")
-    return True
+    return False
 
 
 def evaluators(forward, run, data, train, ema):
@@ -171,15 +173,15 @@ def finish(run, report, stopped_by, checkpoint_dir, log_dir):
     title = f"{run.network} on {run.dataset_title}"
     probabilities, labels = report.validation
     temperature = calibration.temperature(probabilities, labels)
-    runs.write(checkpoint_dir, dataclasses.replace(run, temperature=temperature))
+    accuracy = report.validation.accuracy
+    runs.write(checkpoint_dir, dataclasses.replace(run, temperature=temperature, validation_accuracy=accuracy))
     calibrated = calibration.at(temperature, probabilities)
     before, after = (calibration.expected_error(p, labels) for p in (probabilities, calibrated))
     if stopped_by:
         name = signal.Signals(stopped_by).name
         print(f"stopped by {name} at step {report.step} of {run.steps}; the same command goes on from there")
     print(
-        f"{title}: validation accuracy {report.validation.accuracy:.4f} (EMA) at step {report.step}, "
-        f"{report.seconds:.0f} s of training"
+        f"{title}: validation accuracy {accuracy:.4f} (EMA) at step {report.step}, {report.seconds:.0f} s of training"
     )
     print(f"calibration {before:.2%} expected error, {after:.2%} at temperature {temperature:.2f} (validation)")
     print(f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}")
