@@ -9,29 +9,42 @@ from scipy import ndimage
 LARGEST, SMALLEST = 280, 200  # pixels, of the longer side to work at: enough for any pen, whatever the camera
 LEAST_CONTRAST, NOISE = 12, 8  # of ink to paper: so many of 255, and so many times the paper's own differences
 COARSE = 4  # pixels that are one where the paper is looked for
+NARROW = 0.7  # a picture that is narrower than so many times its height is cut close to a slim digit
 WIDEST_STROKE = 0.3  # of the shorter side: what is wider is paper or shadow
-WIDEST_LINE = 0.04  # of the shorter side: a line of ruled paper, and its blur
-PARTS = 24  # of a line of ruled paper: it is there in most of them
+WIDEST_LINE = 0.05  # of the shorter side: a line of ruled paper, and its blur
+PARTS, LACKING = 24, 0.3  # of a line of ruled paper: all but so many of its parts are there
+FEW, PALE = 3, 0.6  # lines of ruled paper are at least so many, or paler than so much of the writing
+FULL = 0.88  # of a rectangle: a scrap of paper is one, a stroke hardly ever
 
 
 def find_ink(image, largest=LARGEST):
-    """How much of each pixel is ink, float32 [height, width], 0 (paper) to 1 (the darkest ink).
+    """How much of each pixel is ink: a list of float32 [height, width], 0 (paper) to 1 (the darkest ink).
 
+    One without the lines of ruled paper; and one with them where they may be strokes, as far as can be told from here.
     image: Pillow image, RGB. largest: pixels of the longer side to work at. Raises UserError if nothing stands out from
     the paper.
     """
+    grey = dark_on_light(grey_of(image, largest))
+    ink = paper(grey) - ndimage.gaussian_filter(grey, 0.6)
+    least = LEAST_CONTRAST + NOISE * _noise(ink)
+    widest = max(3, int(WIDEST_LINE * _shorter(ink.shape)))
+    across, doubtful_across = ruling(ink, widest)
+    upright, doubtful_upright = ruling((ink - across).T, widest)
+    without = ink - across - upright.T
+    inks = [without, ink] if doubtful_across or doubtful_upright else [without]
+    visible = [one for one in inks if np.percentile(one, 99.95) >= least]
+    if not visible:
+        raise UserError("shows no digit: nothing stands out from its background, or it is too small")
+    return [(one / np.percentile(one[one > 0.3 * one.max()], 60)).clip(0, 1) for one in visible]
+
+
+def grey_of(image, largest):
+    """The grey of a picture, its longer side from SMALLEST to `largest` pixels: float32 [height, width], 0 to 255."""
     longer = max(image.size)
     scale = largest / longer if longer > largest else max(1, SMALLEST / longer)
     size = [max(1, round(side * scale)) for side in image.size]
     pixels = np.asarray(image.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC), np.float32)
-    grey = dark_on_light(pixels.mean(axis=-1))
-    ink = paper(grey) - ndimage.gaussian_filter(grey, 0.6)
-    noise = np.median(np.abs(ink[::2, ::2]))  # most of a picture is paper; a quarter of its pixels tells enough
-    for _ in range(2):  # the lines across, then, with the picture turned, those upright
-        ink = (ink - ruling(ink)).T
-    if np.percentile(ink, 99.95) < LEAST_CONTRAST + NOISE * noise:
-        raise UserError("shows no digit: nothing stands out from its background, or it is too small")
-    return (ink / np.percentile(ink[ink > 0.3 * ink.max()], 60)).clip(0, 1)
+    return pixels.mean(axis=-1)
 
 
 def dark_on_light(grey):
@@ -46,27 +59,94 @@ def paper(grey):
     """The paper behind dark strokes, in uneven light: what is left when they are closed, and it changes slowly."""
     size = [max(1, side // COARSE) for side in grey.shape]
     coarse = np.asarray(Image.fromarray(grey).resize(size[::-1], Image.Resampling.BOX))
-    reach = max(1, int(min(size) * WIDEST_STROKE / 2))
-    wide = np.pad(coarse, reach, mode="edge")  # so a table at the border is too wide for a stroke
-    closed = ndimage.grey_closing(wide, size=2 * reach + 1)[reach:-reach, reach:-reach]
+    reach = max(1, int(_shorter(size) * WIDEST_STROKE / 2))
+    # What is at the border goes on beyond it, so that a table is too wide for a stroke; but for what reaches no corner.
+    closed, mirrored = (
+        ndimage.grey_closing(np.pad(coarse, reach, mode=mode), size=2 * reach + 1)[reach:-reach, reach:-reach]
+        for mode in ("edge", "symmetric")
+    )
+    labels, _ = ndimage.label(mirrored - closed > LEAST_CONTRAST)
+    strokes = (labels > 0) & ~np.isin(labels, labels[[0, 0, -1, -1], [0, -1, 0, -1]])
+    closed[strokes] = mirrored[strokes]
     smooth = ndimage.gaussian_filter(closed, 1, mode="nearest")
     return np.asarray(Image.fromarray(smooth.astype(np.float32)).resize(grey.shape[::-1], Image.Resampling.BICUBIC))
 
 
-def ruling(ink):
-    """The lines of ruled paper: what is thin and runs straight across the picture, float32 [height, width]."""
+def _shorter(size):
+    """The shorter side of a picture [height, width], if it were not cut close to a slim digit."""
+    return max(min(size), NARROW * size[0])
+
+
+def _noise(ink):
+    """How much the paper differs from itself: a quarter of a picture's pixels tells enough, and a third is paper."""
+    return 1.4 * np.percentile(np.abs(ink[::2, ::2]), 30)
+
+
+def ruling(ink, widest):
+    """The lines of ruled paper: what is thin and runs straight across the picture.
+
+    In a picture with little margin a stroke may do so, too. Ruled paper has several lines, and paler ink than the
+    writing. ink: float32 [height, width]. widest: pixels of a line and its blur. Returns the lines, float32
+    [height, width], 0 where they are neither; and whether they are only one of the two.
+    """
     height, width = ink.shape
     starts = np.linspace(0, width, min(width, PARTS), endpoint=False).astype(int)
     sizes = np.diff(starts, append=width)
-    means = np.add.reduceat(ink, starts, axis=1) / sizes
-    means = ndimage.maximum_filter1d(means, 3, axis=0)  # a line may be a pixel off the slopes that are tried
+    parts = np.arange(len(starts))
+    # A line may be a pixel off the slopes that are tried.
+    means = ndimage.maximum_filter1d(np.add.reduceat(ink, starts, axis=1) / sizes, 3, axis=0)
+    darkest = ndimage.maximum_filter1d(np.maximum.reduceat(ink, starts, axis=1), 3, axis=0)
     slopes = np.linspace(-0.12, 0.12, 17)
     rows = np.arange(height)[:, None] + np.round(slopes[:, None, None] * (starts + sizes / 2 - width / 2)).astype(int)
-    along = means[rows.clip(0, height - 1), np.arange(len(starts))]  # [slopes, height, parts]
-    few = len(starts) * 2 // 5  # parts without the line
-    levels = np.partition(along, few, axis=-1)[..., few].clip(0)
+    rows = rows.clip(0, height - 1)  # [slopes, height, parts]
+    lacking = int(len(starts) * LACKING)
+    levels = np.partition(means[rows, parts], lacking, axis=-1)[..., lacking].clip(0)
     best = (levels**2).sum(axis=1).argmax()
-    # In a picture with little margin a digit's stroke may run across: it is wider, and stays.
-    lines = levels[best] - ndimage.grey_opening(levels[best], max(3, int(min(ink.shape) * WIDEST_LINE)))
+    # A thick stroke that runs across is wider, and stays.
+    lines = levels[best] - ndimage.grey_opening(levels[best], widest)
+    several = ndimage.label(lines > lines.max() / 2)[1] >= FEW
+    paler = np.median(darkest[rows[best, lines.argmax()], parts]) < PALE * np.percentile(ink, 99.9)
+    if lines.max() < LEAST_CONTRAST / 2 or not (several or paler):
+        return np.zeros_like(ink), False
     rows = np.round(np.arange(height)[:, None] - slopes[best] * (np.arange(width) - width / 2)).astype(int)
-    return lines[rows.clip(0, height - 1)]
+    return lines[rows.clip(0, height - 1)], several != paler
+
+
+def on_its_paper(image):
+    """The picture cut to the scrap of paper that the writing is on, where that is darker than what it lies on.
+
+    image: Pillow image, RGB; as it is where there is no such scrap: nothing that fills a rectangle, is of one shade,
+    and has something on it.
+    """
+    grey = dark_on_light(grey_of(image, LARGEST))
+    smooth = ndimage.gaussian_filter(grey, 0.6)
+    ink = paper(grey) - smooth
+    labels, count = ndimage.label(ndimage.binary_fill_holes(ink > max(LEAST_CONTRAST / 2, NOISE / 2 * _noise(ink))))
+    if not count:
+        return image
+    scrap = labels == 1 + np.bincount(labels.ravel())[1:].argmax()
+    inside = ndimage.binary_erosion(scrap, iterations=4)
+    around = ndimage.binary_dilation(scrap, iterations=5) & ~ndimage.binary_dilation(scrap, iterations=2)
+    if np.count_nonzero(inside) < 100 or not around.any():  # pixels
+        return image
+    shade, darkest, lightest = np.percentile(smooth[inside], [50, 0.5, 99.5])
+    darker = np.median(smooth[around]) - shade  # than what it lies on
+    contrast = max(shade - darkest, lightest - shade)
+    border = np.concatenate([scrap[0], scrap[-1], scrap[:, 0], scrap[:, -1]])
+    if (
+        darker < LEAST_CONTRAST or contrast < LEAST_CONTRAST + 0.3 * darker
+        or border.mean() > 0.3 or np.count_nonzero(scrap) < FULL * _rectangle(scrap)
+    ):  # fmt: skip
+        return image
+    kept = Image.fromarray(ndimage.binary_erosion(scrap, iterations=2)).resize(image.size)  # without its edge
+    around = Image.new("RGB", image.size, (round(np.median(grey_of(image, LARGEST)[inside])),) * 3)
+    return Image.composite(image, around, kept).crop(kept.getbbox())
+
+
+def _rectangle(mask):
+    """The area of the smallest rectangle, upright or turned, around mask, bool [height, width]."""
+    rows, columns = np.nonzero(mask & ~ndimage.binary_erosion(mask))
+    angles = np.radians(np.arange(0, 90, 2))[:, None]
+    along = np.cos(angles) * columns + np.sin(angles) * rows
+    across = np.cos(angles) * rows - np.sin(angles) * columns
+    return ((np.ptp(along, axis=1) + 1) * (np.ptp(across, axis=1) + 1)).min()

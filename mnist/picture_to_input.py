@@ -8,7 +8,7 @@ import itertools
 
 from common.errors import UserError
 from mnist.forward import IMAGE_SIZE
-from mnist.ink import find_ink
+from mnist.ink import find_ink, on_its_paper
 
 import numpy as np
 from PIL import Image
@@ -28,20 +28,43 @@ WIDE = 1.25  # of the digits' median height: what is wider is digits that touch
 
 
 def digit(image):
-    """The digit in a picture, white on black, fit to 20×20, centred by mass in 28×28: uint8 [1, 1, 28, 28, 1].
+    """The digit in a picture, white on black, fit to 20×20, centred by mass in 28×28: uint8 [1, views, 28, 28, 1].
 
-    That is one item with one view of it. image: Pillow image, RGB. Raises UserError if there is no ink, or too wide.
+    That is one item. Where lines of ruled paper were taken away, a second view has them, as they may be strokes.
+    image: Pillow image, RGB. Raises UserError if there is no ink, or too wide.
     """
-    mask = cropped(strokes(find_ink(image)))
-    if mask.shape[1] > WIDEST * mask.shape[0]:
-        raise UserError("shows something too wide for a digit; with --segment numbers are read")
-    return as_mnist(with_stroke_width(mask))[np.newaxis, np.newaxis]
+
+    def read(ink):
+        mask = cropped(strokes(ink))
+        if mask.shape[1] > WIDEST * mask.shape[0]:
+            raise UserError("shows something too wide for a digit; with --segment numbers are read")
+        return [mask]
+
+    return _views(find_ink(on_its_paper(image)), read)
 
 
 def digits(image):
-    """The digits of a written number, from left to right, each as of digit(): uint8 [digits, 1, 28, 28, 1]."""
-    masks = separated(strokes(find_ink(image, LARGEST_NUMBER), several=True))
-    return np.stack([as_mnist(with_stroke_width(mask)) for mask in masks])[:, np.newaxis]
+    """The digits of a written number, from left to right, each as of digit(): uint8 [digits, views, 28, 28, 1]."""
+    return _views(find_ink(on_its_paper(image), LARGEST_NUMBER), lambda ink: separated(strokes(ink, several=True)))
+
+
+def _views(inks, read):
+    """What the network takes of each of inks in which as many digits are found as in the first that can be read.
+
+    read: a function of the ink that gives the digits, each bool [height, width], or raises UserError.
+    """
+    views, errors = [], []
+    for ink in inks:
+        try:
+            view = np.stack([as_mnist(with_stroke_width(mask)) for mask in read(ink)])
+        except UserError as error:
+            errors.append(error)
+        else:
+            if not views or view.shape == views[0].shape and (view != views[0]).any():
+                views.append(view)
+    if not views:
+        raise errors[0]
+    return np.stack(views, axis=1)
 
 
 def strokes(ink, several=False):
@@ -148,7 +171,7 @@ def as_mnist(ink):
     small = np.asarray(Image.fromarray(ink.astype(np.float32)).resize(size[::-1], resample)).clip(0)
     # The centre of mass falls on the middle of the canvas, as far as the digit then still fits.
     top, left = (
-        int(np.clip(round((IMAGE_SIZE - 1) / 2 - centre), 0, IMAGE_SIZE - side))
+        int(np.clip(round(IMAGE_SIZE / 2 - centre), 0, IMAGE_SIZE - side))
         for centre, side in zip(ndimage.center_of_mass(small), small.shape, strict=True)
     )
     canvas = np.zeros([IMAGE_SIZE, IMAGE_SIZE, 1])

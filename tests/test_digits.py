@@ -1,6 +1,7 @@
 """From a picture to MNIST's form, on pictures that are drawn with one difficulty each."""
 
 from common.errors import UserError
+from mnist import ink as ink_module
 from mnist import picture_to_input
 
 import numpy as np
@@ -75,12 +76,67 @@ def test_ruled_paper_is_no_ink(upright, slope):
     assert overlap(seen(photo(ink_of(SEVEN), np.where(lines, 130, PAPER))), PLAIN) > 0.85
 
 
+FOUR = [[(150, 0), (60, 200), (250, 200)], [(180, 0), (180, 360)]]
+SEVEN_BY_RULER = [[(0, 40), (300, 40)], [(300, 40), (120, 360)], [(0, 190), (300, 190)]]
+
+
+@pytest.mark.parametrize("strokes", [FOUR, SEVEN_BY_RULER], ids=["4", "7"])
+@pytest.mark.parametrize("width", [6, 22, 36])
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_stroke_from_edge_to_edge_of_a_tight_picture_is_no_ruled_line(turned):
-    ink = ink_of([(150, 0), (60, 200), (250, 200)], [(180, 0), (180, 360)])
+def test_a_stroke_from_edge_to_edge_of_a_tight_picture_is_no_ruled_line(strokes, width, turned):
+    ink = ink_of(*strokes, width=width)
     if turned:
         ink = ink.T
-    assert seen(photo(ink)).sum() == pytest.approx(seen(photo(np.pad(ink, 40))).sum(), rel=0.15)
+    assert overlap(seen(photo(ink)), seen(photo(np.pad(ink, 40)))) > 0.8
+
+
+def test_lines_that_may_be_strokes_are_in_a_second_view():
+    rows, _ = np.indices([360, 300])
+    paler, as_dark = (np.where(rows % 60 < 3, shade, PAPER) for shade in (170, INK))
+    assert picture_to_input.digit(photo(ink_of(SEVEN), paler)).shape[1] == 1
+    views = picture_to_input.digit(photo(ink_of(SEVEN), as_dark))[0, ..., 0] / 255.0
+    assert len(views) == 2 and overlap(views[0], PLAIN) > 0.85 > overlap(views[1], PLAIN)
+
+
+@pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
+def test_a_bar_along_the_border_is_a_stroke_but_a_table_is_none(side):
+    turns = ["top", "left", "bottom", "right"].index(side)
+    table = photo(np.pad(ink_of(SEVEN), 30, mode="constant"))
+    pixels = np.rot90(np.asarray(table), -turns).copy()
+    pixels[:20] = 50
+    assert overlap(seen(Image.fromarray(np.rot90(pixels, turns))), PLAIN) > 0.85
+
+    bar = np.rot90(ink_of([(20, 11), (280, 11), (140, 340)], width=22), turns)  # 7, flush with the top
+    assert overlap(seen(photo(bar)), seen(photo(np.pad(bar, 60)))) > 0.8
+
+
+NINE = [[(110 + 70 * np.cos(a), 110 + 70 * np.sin(a)) for a in np.linspace(0, 2 * np.pi, 40)], [(185, 20), (185, 300)]]
+
+
+def pasted(ink, scrap, around, angle=0):
+    """Ink on a scrap of paper that lies on something else, larger."""
+    size = (700, 900)
+    image = Image.new("RGB", size, (around,) * 3)
+    piece = photo(ink, scrap).rotate(angle, expand=True, fillcolor=(around,) * 3, resample=Image.Resampling.BICUBIC)
+    image.paste(piece, (200, 300))
+    return image
+
+
+@pytest.mark.parametrize("strokes", [[SEVEN], NINE, FOUR], ids="794")
+@pytest.mark.parametrize("scrap", [120, 170, 225])
+@pytest.mark.parametrize("angle", [0, 12])
+def test_a_scrap_of_paper_is_no_ink(strokes, scrap, angle):
+    ink = ink_of(*strokes, width=16)
+    expected = seen(photo(np.pad(ink, 40)).rotate(angle, expand=True, fillcolor=(int(PAPER),) * 3))
+    assert overlap(seen(pasted(ink, scrap, 250, angle)), expected) > 0.7
+
+
+@pytest.mark.parametrize("width", [30, 80])
+def test_a_thick_straight_stroke_is_no_scrap_of_paper(width):
+    ink = ink_of([(150, 60), (150, 300)], width=width)
+    image = photo(ink)
+    assert ink_module.on_its_paper(image) is image
+    assert seen(image).any()
 
 
 def test_a_page_edge_and_a_word_beside_the_digit_are_no_strokes_of_it():
@@ -127,6 +183,29 @@ def test_coloured_ink_on_coloured_paper(color):
     image = Image.new("RGB", (300, 360), (245, 225, 130))
     ImageDraw.Draw(image).line(SEVEN, fill=color, width=22, joint="curve")
     assert overlap(seen(image), PLAIN) > 0.9
+
+
+def test_the_centre_of_mass_is_that_of_mnist():
+    """14.0 both ways: the mean over MNIST's images; each is moved by whole pixels, so off by half a pixel at most."""
+    random = np.random.default_rng(0)
+    centres = []
+    for _ in range(60):
+        ink = ink_of([(random.uniform(90, 210), y) for y in (60, 150, 220, 300)], width=30)
+        image = seen(photo(ink))
+        centres.append([image.sum(axis=axis) @ np.arange(28) / image.sum() for axis in (1, 0)])
+    assert np.abs(np.array(centres) - 14.0).max() < 0.53  # the mass changes a little where 0 to 1 becomes 0 to 255
+    np.testing.assert_allclose(np.mean(centres, axis=0), 14.0, atol=0.15)
+
+
+@pytest.mark.slow
+def test_mnists_digits_stay_where_they_are(real_mnist):
+    for image in real_mnist.validation.images[:300, ..., 0]:
+        rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        if max(image[box].shape) == 20:
+            placed = picture_to_input.as_mnist(image[box] / 255.0)[..., 0]
+            moved = [a[0] - np.flatnonzero(placed.any(axis=1 - i))[0] for i, a in enumerate((rows, columns))]
+            assert np.abs(moved).max() <= 1 and overlap(placed / 255.0, image / 255.0) > 0.5, moved
 
 
 def test_pictures_without_a_digit():

@@ -46,7 +46,8 @@ STEPS = {  # what is switched off: a function of a module, and what takes its pl
     ALL: None,
     "one shade of paper": (ink, "paper", lambda grey: np.full_like(grey, np.median(grey))),
     "no light ink on dark paper": (ink, "dark_on_light", lambda grey: grey),
-    "ruled lines left in": (ink, "ruling", lambda value: 0),
+    "ruled lines left in": (ink, "ruling", lambda value, widest: (np.zeros_like(value), False)),
+    "scraps of paper left in": (picture_to_input, "on_its_paper", lambda image: image),
     "dirt left in": (picture_to_input, "strokes", lambda value, several=False: value > picture_to_input.SURE),
     "stroke width as it is": (picture_to_input, "with_stroke_width", lambda mask: mask.astype(np.float32)),
     "box in the middle": (ndimage, "center_of_mass", lambda small: [(side - 1) / 2 for side in small.shape]),
@@ -98,13 +99,13 @@ def drawn_digits(args):
     validation = datasets.MNIST["mnist"](args.data_dir).validation
     print("| % right of {} | {} |\n| --- |{}".format(args.count, " | ".join(STEPS), " --- |" * len(STEPS)))
     rows = []
-    for kind in [*drawn.KINDS, TOGETHER]:
+    for kind in [*drawn.KINDS, *drawn.COMBINED, TOGETHER]:
         random = np.random.default_rng(1)
         chosen = random.integers(len(validation.labels), size=args.count)
         images = []
-        for image in validation.images[chosen, :, :, 0]:
-            kinds = random.choice(drawn.KINDS, size=3, replace=False) if kind == TOGETHER else [kind]
-            images.append(drawn.digit(random, image, set(kinds)))
+        for image, label in zip(validation.images[chosen, :, :, 0], validation.labels[chosen], strict=True):
+            kinds = random.choice(drawn.KINDS, size=3, replace=False) if kind == TOGETHER else kind.split(", ")
+            images.append(drawn.digit(random, image, label, set(kinds)))
         rows.append([100 * share(network, images, validation.labels[chosen]) for _ in each_step()])
         print(f"| {kind} |" + "".join(f" {value:.1f} |" for value in rows[-1]), flush=True)
     print("| mean |" + "".join(f" {value:.1f} |" for value in np.mean(rows, axis=0)))
@@ -124,8 +125,8 @@ def share(network, images, labels):
     usable = [i for i, one in enumerate(inputs) if one is not None]
     if not usable:
         return 0.0
-    answers = network.probabilities(np.concatenate([inputs[i] for i in usable])).argmax(axis=1)
-    return np.sum(answers == labels[usable]) / len(labels)
+    answers = network.classify([images[i] for i in usable], [inputs[i] for i in usable])
+    return np.sum(np.array([int(a.text) for a in answers]) == labels[usable]) / len(labels)
 
 
 def numbers(args):

@@ -1,5 +1,6 @@
 """A trained network, and what it answers to pictures."""
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -25,12 +26,14 @@ class Answer(NamedTuple):
     """To one picture, in which there are one or more items to classify.
 
     picture: Pillow image, small enough to show. views: uint8 [items, views, height, width, channels]. probabilities:
-    float [items, classes]. saliency: float [items, height, width], of the first view. class_names: of the network.
+    float [items, classes]. doubtful: bool [items], whether another view says something else. saliency: float
+    [items, height, width], of the first view. class_names: of the network.
     """
 
     picture: Image.Image
     views: np.ndarray
     probabilities: np.ndarray
+    doubtful: np.ndarray
     saliency: np.ndarray
     class_names: tuple
 
@@ -47,7 +50,7 @@ class Answer(NamedTuple):
     @property
     def sure(self):
         """Whether each item is more than a guess."""
-        return bool(self.probabilities.max(axis=1).min() >= SURE)
+        return bool(self.probabilities.max(axis=1).min() >= SURE and not self.doubtful.any())
 
     def __str__(self):
         return self.text if self.sure else f"not sure, perhaps {self.text}"
@@ -57,13 +60,15 @@ class Classifier:
     """A trained network in an open session, for any number of threads."""
 
     def __init__(self, forward, run, checkpoint, device_name, tta=False):
-        """forward: the task's. run: runs.Run, from beside the checkpoint. tta: also average over mirror images.
+        """forward: the task's. run: runs.Run, from beside the checkpoint.
 
+        tta: average over the views of an item, and their mirror images. Else the first view gives the answer, and
+        another that says something else makes it doubtful.
         The weights are the moving averages, the probabilities those at the run's temperature, which was fitted on
         single views.
         Raises UserError if the checkpoint does not fit the network.
         """
-        self.run = run
+        self.run, self._tta = run, tta
         with tf.Graph().as_default(), tf.device(device_name):
             self._x = tf.placeholder(tf.float32, [None, *run.image_shape])
             self._class = tf.placeholder(tf.int32, [None])
@@ -75,13 +80,13 @@ class Classifier:
             self._session = tf.Session(config=device.session_config(device_name))
             checkpoints.restore(self._session, saver, variables, checkpoint)
 
-    def probabilities(self, views):
-        """views: uint8 [n, views, height, width, channels]. Returns float [n, classes], the mean over the views."""
+    def probabilities(self, images):
+        """images: uint8 [n, height, width, channels]. Returns float [n, classes]."""
         batches = [
-            self._session.run(self._probabilities, {self._x: views[i : i + BATCH_SIZE].reshape(-1, *views.shape[2:])})
-            for i in range(0, len(views), BATCH_SIZE)
+            self._session.run(self._probabilities, {self._x: images[i : i + BATCH_SIZE]})
+            for i in range(0, len(images), BATCH_SIZE)
         ]
-        return np.concatenate(batches).reshape(*views.shape[:2], -1).mean(axis=1)
+        return np.concatenate(batches)
 
     def saliency(self, images, classes):
         """Which pixels decided: float [n, height, width], 0 to 1.
@@ -101,12 +106,24 @@ class Classifier:
 
     def classify(self, images, views):
         """images: Pillow images. views: of each, uint8 [items, views, height, width, channels]. Returns Answers."""
-        together = np.concatenate(views)
-        probabilities = self.probabilities(together)
-        saliency = self.saliency(together[:, 0], probabilities.argmax(axis=1))
-        ends = np.cumsum([len(v) for v in views])[:-1]
-        parts = zip(images, views, np.split(probabilities, ends), np.split(saliency, ends), strict=True)
+        each = _split(  # [items, views, classes]
+            self.probabilities(np.concatenate([v.reshape(-1, *v.shape[2:]) for v in views])),
+            [v.shape[:2] for v in views],
+        )
+        probabilities = [p.mean(axis=1) if self._tta else p[:, 0] for p in each]
+        doubtful = [(not self._tta) & (p.argmax(axis=2) != p[:, :1].argmax(axis=2)).any(axis=1) for p in each]
+        saliency = _split(
+            self.saliency(np.concatenate([v[:, 0] for v in views]), np.concatenate(probabilities).argmax(axis=1)),
+            [v.shape[:1] for v in views],
+        )
+        parts = zip(images, views, probabilities, doubtful, saliency, strict=True)
         return [Answer(*part, self.run.class_names) for part in parts]
+
+
+def _split(together, shapes):
+    """An array [n, …] as a list of arrays [*shape, …]."""
+    parts = np.split(together, np.cumsum([math.prod(shape) for shape in shapes])[:-1])
+    return [part.reshape(*shape, *together.shape[1:]) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def prepared(source, name, network_input):
