@@ -39,6 +39,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message):
         self.exit(2, f"error: {message}; --help lists the flags\n")
 
+    def parse_known_args(self, *args):
+        """The logs follow the checkpoints."""
+        result, unknown = super().parse_known_args(*args)
+        if getattr(result, "log_dir", "") is None:
+            result.log_dir = (ROOT if result.checkpoint_dir == CHECKPOINT_DIR else result.checkpoint_dir) / "logs"
+        return result, unknown
+
 
 def parser(description, networks, datasets):
     """A Parser with the flags that trainer, tester and app share.
@@ -49,34 +56,23 @@ def parser(description, networks, datasets):
     result.add_argument("--network", metavar="NAME", choices=networks, help=", ".join(networks))
     result.add_argument("--dataset", metavar="NAME", choices=datasets, help=", ".join(datasets))
     result.add_argument(
-        "--device",
-        metavar="NAME",
-        default="auto",
+        "--device", metavar="NAME", default="auto",
         help="cpu, gpu or a name such as /device:GPU:1; auto, the default, is the first GPU, or the CPU",
     )
     result.add_argument(
-        "--checkpoint-dir",
-        metavar="DIR",
-        type=Path,
-        default=CHECKPOINT_DIR,
+        "--checkpoint-dir", metavar="DIR", type=Path, default=CHECKPOINT_DIR,
         help="where checkpoints are kept (default: checkpoints/ of the repository)",
     )
     result.add_argument(
-        "--log-dir",
-        metavar="DIR",
-        type=Path,
-        default=ROOT / "logs",
-        help="where TensorBoard's files are kept (default: logs/ of the repository)",
+        "--log-dir", metavar="DIR", type=Path,
+        help="where TensorBoard's files are kept (default: logs/ of the repository, or of DIR after --checkpoint-dir)",
     )
     return result
 
 
 def add_data_dir(parser):
     parser.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        type=Path,
-        default=Path(os.environ.get("DATA_DIR", ROOT / "data")),
+        "--data-dir", metavar="DIR", type=Path, default=Path(os.environ.get("DATA_DIR", ROOT / "data")),
         help="where data sets are kept (default: the environment variable DATA_DIR, or data/ of the repository)",
     )
 

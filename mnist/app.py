@@ -4,8 +4,8 @@
     python mnist/app.py --segment postcode.jpg         # a written number: each of its digits, from left to right
     python mnist/app.py --serve                        # a page to draw on, in the browser
 
-Asks the network that was trained last on real digits, or the last one of a --network or --dataset; where nothing has
-been trained yet, the one that comes with the repository.
+Asks the most accurate network on MNIST's validation images, which may be the one that comes with the repository; or
+the most accurate of a --network or --dataset.
 """
 
 import sys

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import shutil
 
 from cifar10 import backward as cifar10_backward
 from cifar10.forward import NETWORKS as CIFAR10
@@ -19,7 +20,7 @@ from mnist.forward import NETWORKS, forward
 import conftest
 import numpy as np
 import pytest
-from conftest import draw_seven, folders
+from conftest import draw_seven
 from PIL import Image
 
 
@@ -235,17 +236,26 @@ def test_unsure_answer_says_so(tiny):
     assert drawing.card(number).height == drawing.card(answer(0.9)).height == drawing.HEIGHT + 2 * drawing.MARGIN
 
 
-def test_pretrained_network_answers_where_nothing_is_trained(call, trained, tmp_path, monkeypatch):
-    """And only there."""
-    root = tmp_path / "checkpoints"
-    (root / "mnist" / "fully_connected").rename(root / "mnist" / runs.PRETRAINED)
-    monkeypatch.setattr(command_line, "CHECKPOINT_DIR", root)
-    flags = folders(tmp_path)
-    status, out, err = call(app.main, *flags, draw_seven(tmp_path / "seven.png"))
-    assert status == 0 and "mnist/pretrained" in out
-    assert "mnist yet: this is the network that comes with the repository" in err
-    status, _, err = call(app.main, *flags, "--network", "convnet", tmp_path / "seven.png")
-    assert status == 1 and "no checkpoint in" in err
+def test_a_line_says_which_network_answers_how_good_it_is_and_how_to_name_another(call, trained, tmp_path):
+    folder, flags = trained
+    picture = draw_seven(tmp_path / "seven.png")
+    better = folder.with_name(runs.PRETRAINED)
+    shutil.copytree(folder, better)
+    run = runs.read(folder, NETWORKS)
+    for place, accuracy in ((folder, 0.91), (better, 0.92)):
+        runs.write(place, dataclasses.replace(run, validation_accuracy=accuracy))
+    status, out, err = call(app.main, *flags, picture)
+    line = out.splitlines()[0]
+    assert (
+        status == 0 and err == "" and line.startswith("fully_connected trained on MNIST, validation accuracy 0.9200, ")
+    )
+    assert line.endswith("mnist/pretrained/model.ckpt-3 (best of 2; --checkpoint asks another one)")
+    assert (tmp_path / "logs/mnist/pretrained/app/seven.png").exists()
+    status, out, _ = call(app.main, *flags, "--checkpoint", folder, picture)
+    assert out.splitlines()[0].endswith("0.9100, " + str(folder / "model.ckpt-3"))
+    assert (tmp_path / "logs/mnist/fully_connected/app/seven.png").exists()
+    status, out, err = call(app.main, *flags, "--json", picture)
+    assert json.loads(out) and err == line + "\n"
 
 
 @pytest.mark.slow

@@ -90,9 +90,7 @@ def test_load_reads_files_and_splits(source, tmp_path, compressed):
         path.write_bytes(gzip.compress(content) if compressed else content)
     data = datasets.MNIST["mnist"](tmp_path)
     assert [split.images.shape for split in (data.train, data.validation, data.test)] == [
-        (10, 28, 28, 1),
-        (5000, 28, 28, 1),
-        (20, 28, 28, 1),
+        (10, 28, 28, 1), (5000, 28, 28, 1), (20, 28, 28, 1),
     ]
     train = mnist_files.parse_idx(source["train-labels-idx1-ubyte"], "")
     np.testing.assert_array_equal(np.concatenate([data.train.labels, data.validation.labels]), train)

@@ -44,7 +44,7 @@ def _check_convolution_gradients(size, channels_in, channels, kernel, stride, pa
 
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding"),
-    [(3, 1, "SAME"), (3, 1, BEFORE_POOLING), (2, 1, "SAME"), (5, 2, "SAME"), (7, 1, "VALID"), (7, 2, "VALID")],
+    [(3, 1, "SAME"), (3, 1, BEFORE_POOLING), (2, 1, "SAME"), (5, 2, "SAME"), (7, 1, "VALID"), (7, 2, "VALID")]
 )
 @pytest.mark.parametrize("size", [15, 9])
 def test_convolution_gradient_is_the_stock_one(size, kernel, stride, padding):

@@ -81,12 +81,9 @@ def airbench(widths):
     for block, cout in enumerate(widths, start=1):
         lines += normalised(f"block{block}", 1, cin, cout) + normalised(f"block{block}", 2, cout, cout)
         cin = cout
-    return (
-        lines
-        + f"""
+    return lines + f"""
         logits/weights {cin} 10
         logits/biases 10"""
-    )
 
 
 GOLDEN = {

@@ -238,9 +238,6 @@ def test_finger_drop_and_paste(browser, address, tmp_path):
             data.items.add(new File([new Uint8Array(bytes)], "seven.png", { type: "image/png" }));
             document.dispatchEvent(new window[event](kind, { [field]: data, bubbles: true, cancelable: true }));
             """,
-            list(seven),
-            kind,
-            transfer,
-            {"drop": "dataTransfer", "paste": "clipboardData"}[kind],
+            list(seven), kind, transfer, {"drop": "dataTransfer", "paste": "clipboardData"}[kind],
         )
         assert answer(browser, "7") == "7"

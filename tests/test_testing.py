@@ -1,7 +1,9 @@
 """Testers: averages restored, each image counted once, checkpoints followed."""
 
 import dataclasses
+import shutil
 import threading
+import time
 
 from cifar10 import backward as cifar10_backward
 from cifar10.forward import NETWORKS as CIFAR10
@@ -9,13 +11,14 @@ from cifar10.forward import forward as cifar10_forward
 from common.data import datasets
 from common.errors import UserError
 from common.training import checkpoints, runs, testing
-from mnist.forward import forward
+from mnist import test
+from mnist.forward import NETWORKS, forward
 
 import conftest
 import numpy as np
 import pytest
 from conftest import CPU
-from helpers import RUN, train
+from helpers import RUN, scalars, train
 
 
 def evaluated(folder, split, paths, raw=False, skip=True):
@@ -90,6 +93,26 @@ def test_follow_ends_when_the_trainer_has_died(tiny, tmp_path):
         threading.Timer(0.5, may_end.set).start()
     thread.join()
     assert seen == [4]
+
+
+@pytest.mark.slow
+def test_a_test_of_an_old_checkpoint_keeps_the_later_points(call, tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(datasets.MNIST, "mnist", lambda data_dir: tiny)
+    folder, logs = tmp_path / "mnist" / "fully_connected", tmp_path / "logs" / "mnist"
+    train(folder, tiny, 12)
+    run = dataclasses.replace(runs.read(folder, NETWORKS), dataset="mnist", dataset_sha256=tiny.digest)
+    runs.write(folder, run)
+    shutil.copytree(folder, tmp_path / "backup")
+    flags = ("--checkpoint-dir", tmp_path)  # the logs are in logs/ below it
+    for place in (folder / "model.ckpt-12", folder / "model.ckpt-4", folder / "model.ckpt-8"):
+        time.sleep(1)  # the event files of one second have one name
+        assert call(test.main, *flags, "--checkpoint", place)[0] == 0
+    assert sorted(scalars(logs / "fully_connected" / "test", "accuracy/test")) == [4, 8, 12]
+    assert call(test.main, *flags, "--checkpoint", tmp_path / "backup")[0] == 0
+    assert sorted(scalars(logs / "elsewhere" / "backup" / "test", "accuracy/test")) == [12]
+    time.sleep(1)
+    assert call(test.main, *flags, "--once")[0] == 0
+    assert sorted(scalars(logs / "fully_connected" / "test", "accuracy/test")) == [4, 8, 12]  # none twice
 
 
 @pytest.mark.slow

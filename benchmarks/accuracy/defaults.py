@@ -82,7 +82,10 @@ def main():
     print(f"{runner.machine()}; {data.title}; commit {', '.join(runner.commit_and_date())}")
     print(f"import tensorflow: {import_seconds:.2f} s", flush=True)
     results = {
-        network: [measure(args.task, network, seed, data, args, import_seconds) for seed in range(1, args.seeds + 1)]
+        network: [
+            measure(args.task, network, seed, data, args, import_seconds)
+            for seed in range(1, args.seeds + 1)
+        ]
         for network in networks
     }
     print("\nmean (lowest to highest) of", args.seeds, "runs")

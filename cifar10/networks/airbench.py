@@ -15,19 +15,8 @@ import tensorflow.compat.v1 as tf
 
 SMALLEST = 9  # pixels, both ways: less would be pooled away
 RECIPE = Cifar10Recipe(
-    batch_size=256,
-    epochs=16.0,
-    learning_rate=1.0,
-    learning_rate_decay=0.785,
-    warmup_steps=100,
-    regularizer=5e-4,
-    label_smoothing=0.2,
-    bias_scale=16.0,
-    padding=2,
-    mirror=1,
-    cutout=12,
-    moving_average_decay=0.998,
-    save_steps=200,
+    batch_size=256, epochs=16.0, learning_rate=1.0, learning_rate_decay=0.785, warmup_steps=100, regularizer=5e-4,
+    label_smoothing=0.2, bias_scale=16.0, padding=2, mirror=1, cutout=12, moving_average_decay=0.998, save_steps=200,
 )
 
 

@@ -14,15 +14,8 @@ from common.graph import layers
 import tensorflow.compat.v1 as tf
 
 RECIPE = Cifar10Recipe(
-    batch_size=64,
-    epochs=7.0,
-    optimizer="adam",
-    learning_rate=1e-2,
-    schedule="staircase",
-    learning_rate_decay=0.96,
-    decay_epochs=750 * 64 / 45_000,
-    moving_average_decay=0.99,
-    save_steps=700,
+    batch_size=64, epochs=7.0, optimizer="adam", learning_rate=1e-2, schedule="staircase", learning_rate_decay=0.96,
+    decay_epochs=750 * 64 / 45_000, moving_average_decay=0.99, save_steps=700,
 )
 
 

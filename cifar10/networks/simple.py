@@ -12,12 +12,7 @@ from common.graph import layers
 
 SMALLEST = 7  # pixels, both ways: the kernel's
 RECIPE = Cifar10Recipe(
-    batch_size=64,
-    epochs=1.0,
-    loss="hinge",
-    optimizer="adam",
-    learning_rate=5e-4,
-    moving_average_decay=0.99,
+    batch_size=64, epochs=1.0, loss="hinge", optimizer="adam", learning_rate=5e-4, moving_average_decay=0.99,
     save_steps=350,
 )
 

@@ -16,19 +16,9 @@ import tensorflow.compat.v1 as tf
 
 CROP = SMALLEST = 24  # pixels, both ways
 RECIPE = Cifar10Recipe(
-    batch_size=128,
-    epochs=1000.0,
-    optimizer="sgd",
-    learning_rate=0.1,
-    schedule="staircase",
-    learning_rate_decay=0.1,
-    decay_epochs=350.0,
-    regularizer=0.004,
-    moving_average_decay=0.9999,
-    save_steps=1000,
-    mirror=1,
-    brightness=63.0,
-    contrast=0.8,
+    batch_size=128, epochs=1000.0, optimizer="sgd", learning_rate=0.1, schedule="staircase", learning_rate_decay=0.1,
+    decay_epochs=350.0, regularizer=0.004, moving_average_decay=0.9999, save_steps=1000,
+    mirror=1, brightness=63.0, contrast=0.8,
 )
 
 

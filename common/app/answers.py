@@ -47,18 +47,22 @@ def answer(task, args, forward, networks, network_input, tta=False):
         if getattr(args, flag) not in (None, False):
             raise UserError(f"--{flag.replace('_', '-')} goes {'without' if args.serve else 'with'} --serve")
     device_name = device.resolve(args.device)
-    checkpoint = _checkpoint(task, args)
+    checkpoint, others = _checkpoint(task, args)
     run = runs.read(checkpoint.parent, networks)
+    accuracy = "not known" if run.validation_accuracy is None else f"{run.validation_accuracy:.4f}"
+    who = f"{run.title}, validation accuracy {accuracy}, {command_line.shown(checkpoint)}{others}"
     network = classifier.Classifier(forward, run, checkpoint, device_name, tta)
     if args.serve:
         from common.app import page  # here, as only this needs it
 
+        print(who)
         page.serve(task, network, network_input, args.host or HOST, PORT if args.port is None else args.port)
         return 0
 
     table = not (args.json or args.csv)
-    print(f"{run.title}, {command_line.shown(checkpoint)}", file=sys.stdout if table else sys.stderr)
-    output_dir = args.output_dir or runs.folder(args.log_dir, task, run.network, run.dataset) / "app"
+    print(who, file=sys.stdout if table else sys.stderr)
+    logs = runs.log_folder(args.log_dir, args.checkpoint_dir, task, checkpoint.parent)
+    output_dir = args.output_dir or logs / "app"
     output_dir.mkdir(parents=True, exist_ok=True)
     paths = pictures.expand(args.pictures, output_dir)
     names = _Names(output_dir, paths, replace=not args.output_dir)
@@ -91,19 +95,11 @@ def _percent(share):
 
 
 def _checkpoint(task, args):
-    """The one that the flags ask for; where nothing has been trained yet, the one that comes with the repository."""
+    """The one that the flags ask for, or that of the best network; and how to ask another one."""
     if args.checkpoint:
-        return checkpoints.named(args.checkpoint)
-    directory = runs.find(args.checkpoint_dir, task, args.network, args.dataset, real_first=True)
-    trained = directory is not None and checkpoints.latest(directory)
-    pretrained = command_line.CHECKPOINT_DIR / task / runs.PRETRAINED
-    if not trained and pretrained.exists() and not args.network and not args.dataset:
-        place = command_line.shown(args.checkpoint_dir / task)
-        print(f"nothing trained in {place} yet: this is the network that comes with the repository", file=sys.stderr)
-        return checkpoints.named(pretrained)
-    return checkpoints.named(
-        checkpoints.folder_with_one(args.checkpoint_dir, task, args.network, args.dataset, wait=False, real_first=True)
-    )
+        return checkpoints.named(args.checkpoint), ""
+    directory, count = checkpoints.best(args.checkpoint_dir, task, args.network, args.dataset)
+    return checkpoints.named(directory), f" (best of {count}; --checkpoint asks another one)"
 
 
 def _row(path, answer, annotated):

@@ -147,8 +147,9 @@ document.addEventListener("paste", (event) => take(event.clipboardData.files[0])
 
 async function start() {
   about = await (await fetch("about")).json();
-  const digits = about.task === "mnist";
-  $("heading").textContent = document.title = digits ? "Which digit is it?" : "What is in the photo?";
+  const digits = about.classes.join("") === "0123456789";
+  const ink = about.task === "mnist" ? "Which of these is it?" : "What is in the photo?";
+  $("heading").textContent = document.title = digits ? "Which digit is it?" : ink;
   $("title").textContent = about.title;
   $("bars").className = Math.max(...about.classes.map((name) => name.length)) < 3 ? "narrow" : "";
   $("bars").replaceChildren(...about.classes.map((name) => {

@@ -48,7 +48,7 @@ def serve(task, classifier, network_input, host, port):
     app = application(task, classifier, network_input, LOCAL if host in LOCAL else None)
     server = make_server(host, port, app, threaded=True, request_handler=Handler, fd=listening.fileno())
     shown = get_interface_ip(socket.AF_INET) if host == "0.0.0.0" else host  # noqa: S104 (the user's wish)
-    print(f"{classifier.run.title}\nhttp://{shown}:{listening.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
+    print(f"http://{shown}:{listening.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
     server.serve_forever()
 
 
@@ -65,7 +65,7 @@ def application(task, classifier, network_input, hosts=None):
     hosts: the names by which it may be called, any if None: a page for this machine alone is not for other sites that
     are open in its browser.
     """
-    examples = sorted((ROOT / "docs" / "examples" / task).glob("*.jpg"))
+    examples = sorted((ROOT / "docs" / "examples" / task).glob("*.jpg")) if classifier.run.dataset == task else []
     about = {
         "task": task,
         "title": classifier.run.title,

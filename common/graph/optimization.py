@@ -88,10 +88,7 @@ def learning_rate(recipe, step, steps, epoch):
             rate = tf.train.polynomial_decay(recipe.learning_rate, step, steps, end_learning_rate=0.0)
         else:
             rate = tf.train.exponential_decay(
-                recipe.learning_rate,
-                step,
-                recipe.decay_epochs * epoch,
-                recipe.learning_rate_decay,
+                recipe.learning_rate, step, recipe.decay_epochs * epoch, recipe.learning_rate_decay,
                 staircase=recipe.schedule == "staircase",
             )
         return rate * tf.minimum(1.0, tf.cast(step + 1, tf.float32) / recipe.warmup_steps)

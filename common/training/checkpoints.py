@@ -21,8 +21,7 @@ class Unreadable(UserError):
 
 def newest_first(directory):
     """The paths of the checkpoints in a folder, by their files: the state file "checkpoint" may be lost or behind."""
-    paths = [str(index.with_suffix("")) for index in Path(directory).glob("model.ckpt-[0-9]*.index")]
-    return sorted(paths, key=step, reverse=True)
+    return sorted((str(index.with_suffix("")) for index in runs.indexes(directory)), key=step, reverse=True)
 
 
 def latest(directory):
@@ -63,26 +62,56 @@ def step(path):
     return int(str(path).rpartition("-")[2]) if path else 0
 
 
-def folder_with_one(root, task, network, dataset, wait, real_first=False):
-    """The folder of the run that runs.find() finds, once it holds a checkpoint.
+def best(root, task, network, dataset):
+    """The folder of the most accurate run on the validation images that has a checkpoint, and how many there are.
 
-    Where it does not, waits for one to come; with wait=False raises UserError with the command that makes one.
+    network: or any, if None. dataset: or the task's own, if None. Of equal ones it is the newest; the network that
+    comes with the repository, if that is in root, is the last. Raises UserError with the command that makes one.
     """
-    other_root = None if root == CHECKPOINT_DIR else root
-    flags = {"--network": network, "--dataset": dataset, "--checkpoint-dir": other_root}
-    command = " ".join([f"python {task}/backward.py", *(f"{flag} {value}" for flag, value in flags.items() if value)])
-    usual = runs.folder(root, task, network, dataset or task) if network else root / task
+    found = [(d, run) for d, run in runs.find(root, task, network, dataset or task) if latest(d)]
+    if not found:
+        others = sorted({run.dataset for d, run in runs.find(root, task, network) if latest(d)})
+        raise _none_yet(
+            root, task, network, dataset, f"; there is one of --dataset {', '.join(others)}" if others else ""
+        )
+    accuracy = [(run.validation_accuracy or 0, d.name != runs.PRETRAINED) for d, run in found]
+    return found[accuracy.index(max(accuracy))][0], len(found)
+
+
+def newest(root, task, network, dataset, wait):
+    """The folder of the run that was started or evaluated last, of those here that have a checkpoint or are trained.
+
+    network, dataset: or any, if None. wait: for its first checkpoint to come. Else runs without one do not count;
+    raises UserError with the command that makes one.
+    """
     told = False
-    while not (directory := runs.find(root, task, network, dataset, real_first)) or not latest(directory):
-        place = shown(directory or usual)
+    while True:
+        found = [d for d, _ in runs.find(root, task, network, dataset) if d.name != runs.PRETRAINED]
+        found = [d for d in found if latest(d) or wait and runs.is_training(d)]
+        if found and latest(found[0]):
+            return found[0]
         if not wait:
-            raise UserError(f"no checkpoint in {place} yet; this makes one: {command}")
+            raise _none_yet(root, task, network, dataset)
         if not told:
-            training = directory and runs.is_training(directory)
-            print(f"waiting for the first checkpoint in {place}" + ("" if training else f", by {command}"), flush=True)
+            place = shown(found[0] if found else _usual(root, task, network, dataset))
+            command = "" if found else f", by {_command(root, task, network, dataset)}"
+            print(f"waiting for the first checkpoint in {place}{command}", flush=True)
             told = True
         time.sleep(1)
-    return directory
+
+
+def _none_yet(root, task, network, dataset, others=""):
+    place = shown(_usual(root, task, network, dataset))
+    return UserError(f"no checkpoint in {place} yet; this makes one: {_command(root, task, network, dataset)}{others}")
+
+
+def _usual(root, task, network, dataset):
+    return runs.folder(root, task, network, dataset or task) if network else root / task
+
+
+def _command(root, task, network, dataset):
+    flags = {"--network": network, "--dataset": dataset, "--checkpoint-dir": None if root == CHECKPOINT_DIR else root}
+    return " ".join([f"python {task}/backward.py", *(f"{flag} {value}" for flag, value in flags.items() if value)])
 
 
 def follow(directory, interval):

@@ -80,11 +80,15 @@ def evaluator(data, network, name="evaluation"):
 class Log:
     """Writes the evaluations of a split for TensorBoard: accuracy, cross-entropy, confusion matrix, wrong images."""
 
-    def __init__(self, log_dir, images, split, class_names):
-        """images: uint8 [n, height, width, channels], those of the split called `split`."""
+    def __init__(self, log_dir, images, split, class_names, only_point=False):
+        """images: uint8 [n, height, width, channels], those of the split called `split`.
+
+        What an earlier test wrote of the first step and later ones is dropped from the curves, but with only_point: a
+        point among others.
+        """
         self._writer = tf.summary.FileWriter(str(log_dir))
         self._images, self._split, self._class_names = images, split, class_names
-        self._started = False
+        self._drop_later = not only_point
 
     def write(self, step, result):
         """Writes the Evaluation at a global step."""
@@ -103,8 +107,8 @@ class Log:
         summary.value.add(tag="loss/cross_entropy", simple_value=result.cross_entropy)
         for tag, png in pictures.items():
             summary.value.add(tag=tag, image=tf.Summary.Image(encoded_image_string=png))
-        if not self._started:  # what an earlier test wrote from this step on is dropped from the curves
+        if self._drop_later:
             self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step)
-            self._started = True
+            self._drop_later = False
         self._writer.add_summary(summary, step)
         self._writer.flush()

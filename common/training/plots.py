@@ -1,11 +1,9 @@
-"""Pictures for people: training curves, confusion matrix, wrong images, an app's answer."""
+"""Pictures for people: training curves, confusion matrix, wrong images."""
 
 import io
 import logging
-import math
 
 import matplotlib
-import numpy as np
 
 matplotlib.use("agg")  # draws to files; needs no screen
 from matplotlib import pyplot as plt  # noqa: E402
@@ -74,43 +72,6 @@ def gallery(images, labels, answers, probabilities, class_names, columns=6):
         axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
         axis.set_title(f"{class_names[answer]} ({probability:.0%})\nlabel: {class_names[label]}", fontsize=9)
     return _png(figure)
-
-
-def answer(path, picture, views, probabilities, class_names, title):
-    """Saves what an app saw and said to path: the picture, the network's views of it, and a bar for each class.
-
-    picture: Pillow image. views: uint8 [views, height, width, channels].
-    """
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained", width_ratios=[1, 1, 1.1])
-    axes[0].imshow(picture)
-    axes[0].set_title("the picture")
-    axes[1].imshow(_tiled(views).squeeze(), cmap="gray", vmin=0, vmax=255)
-    count, height, width = views.shape[:3]
-    axes[1].set_title(f"what the network sees ({f'{count} times ' if count > 1 else ''}{width}×{height})")
-    for axis in axes[:2]:
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(True)
-        axis.spines[:].set_color("lightgrey")
-    best = probabilities.argmax()
-    colors = [ORANGE if i == best else BLUE for i in range(len(probabilities))]
-    bars = axes[2].barh(range(len(probabilities)), probabilities, color=colors)
-    axes[2].bar_label(bars, [f"{p:.1%}" if p >= 0.001 else "" for p in probabilities], padding=3, fontsize=9)
-    axes[2].set_yticks(range(len(class_names)), class_names)
-    axes[2].invert_yaxis()
-    axes[2].set(xlim=(0, 1.15), xticks=[0, 0.5, 1], xlabel="probability", title=title)
-    return _save(figure, path)
-
-
-def _tiled(views):
-    """Images in a square grid with white lines between them: uint8 [height, width, channels]."""
-    columns = math.ceil(math.sqrt(len(views)))
-    rows = -(-len(views) // columns)
-    gap = len(views) > 1
-    height, width, channels = views.shape[1:]
-    tiles = np.full([rows * columns, height + gap, width + gap, channels], 255, np.uint8)
-    tiles[: len(views), :height, :width] = views
-    tiles = tiles.reshape(rows, columns, height + gap, width + gap, channels).swapaxes(1, 2)
-    return tiles.reshape(rows * (height + gap), columns * (width + gap), channels)
 
 
 def _save(figure, path):

@@ -32,11 +32,8 @@ class Report(CountSteps):
         self._reported = self.step
         self._started = self._reported_at = time.perf_counter()
         self._bar = tqdm(
-            total=self._run.steps,
-            initial=self.step,
-            bar_format="{n}/{total} {bar} {remaining} left{postfix}",
-            dynamic_ncols=True,
-            disable=None,  # None: no bar where standard error is not a terminal
+            total=self._run.steps, initial=self.step, bar_format="{n}/{total} {bar} {remaining} left{postfix}",
+            dynamic_ncols=True, disable=None,  # None: no bar where standard error is not a terminal
         )
 
     def before_run(self, run_context):

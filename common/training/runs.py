@@ -1,6 +1,7 @@
 """A run's folders and its run.json: what test.py and app.py need to rebuild the network that backward.py trained."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Generic, Literal, TypeVar
@@ -72,27 +73,34 @@ def folder(root, task, network, dataset):
     return Path(root) / task / (network if dataset == task else f"{network}-{dataset}")
 
 
-def find(root, task, network, dataset, real_first=False):
-    """The folder of the run that started or ended last, of this network and data set where they are not None; or None.
+def log_folder(log_dir, checkpoint_dir, task, directory):
+    """Where what is measured of a run is logged. directory: its checkpoints; if they are elsewhere, so are the logs."""
+    here = directory.resolve().parent == (checkpoint_dir / task).resolve()
+    return log_dir / task / ("" if here else "elsewhere") / directory.name
 
-    real_first: one trained on generated digits only where there is no other. The one that comes with the repository was
-    not started here. Raises UserError if there is none, but a run.json that is damaged.
+
+def find(root, task, network=None, dataset=None):
+    """The runs in root/task, of this network and data set where they are not None: a list of (folder, Run).
+
+    The one that was started or evaluated last is the first. Raises UserError if there are only ones whose run.json is
+    damaged.
     """
-    candidates, damaged = [], None
-    for path in (Path(root) / task).glob("*/run.json"):
-        if path.parent.name == PRETRAINED:
-            continue
+    found, damaged = [], None
+    for path in sorted((Path(root) / task).glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             run = read(path.parent)
         except UserError as error:
-            damaged = error
-            continue
-        if network in (None, run.network) and dataset in (None, run.dataset):
-            real = run.dataset != "generated"
-            candidates.append((real_first and real, path.stat().st_mtime, path.parent))
-    if damaged and not candidates:
+            damaged = damaged or error
+        else:
+            found.append((path.parent, run))
+    if damaged and not found:
         raise damaged
-    return max(candidates)[-1] if candidates else None
+    return [(d, run) for d, run in found if network in (None, run.network) and dataset in (None, run.dataset)]
+
+
+def indexes(directory):
+    """The index files of the checkpoints in a folder; not the copies that file managers and clouds make."""
+    return [path for path in Path(directory).glob("model.ckpt-*.index") if re.fullmatch(r"model\.ckpt-\d+", path.stem)]
 
 
 def write(directory, run):
@@ -134,7 +142,7 @@ def continued(directory, run):
     """
     may_change = {"versions", *MEASURED, "recipe.save_steps", "recipe.evaluate"}
     may_change |= {"steps", "recipe.epochs"} if run.recipe.schedule in LASTING else set()
-    if not any(directory.glob("model.ckpt-*.index")):
+    if not indexes(directory):
         return run
     before = _read(directory, type(run.recipe))
     there, here = _flat(before), _flat(run)
@@ -176,8 +184,8 @@ def is_training(directory):
     """Whether a trainer is at work in the folder."""
     if not (directory / LOCK).exists():
         return False
-    try:
-        filelock.FileLock(directory / LOCK).acquire(timeout=0).lock.release()
+    try:  # another tester, which looks in as well, has it for less than a millisecond
+        filelock.FileLock(directory / LOCK).acquire(timeout=0.3, poll_interval=0.02).lock.release()
         return False
     except filelock.Timeout:
         return True

@@ -20,10 +20,7 @@ def parser(description, networks, family):
     result.add_argument("--checkpoint", metavar="PATH", type=Path, help="only this one, as FOLDER/model.ckpt-200")
     result.add_argument("--once", action="store_true", help="only the newest checkpoint")
     result.add_argument(
-        "--interval",
-        metavar="S",
-        type=command_line.positive(float),
-        default=2.0,
+        "--interval", metavar="S", type=command_line.positive(float), default=2.0,
         help="seconds between looks for a new checkpoint (default: %(default)s)",
     )
     result.add_argument("--split", choices=["test", "validation"], default="test", help="default: %(default)s")
@@ -84,9 +81,7 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
         paths = [checkpoints.named(args.checkpoint)]
         directory = paths[0].parent
     else:
-        directory = checkpoints.folder_with_one(
-            args.checkpoint_dir, task, args.network, args.dataset, wait=not args.once
-        )
+        directory = checkpoints.newest(args.checkpoint_dir, task, args.network, args.dataset, wait=not args.once)
         paths = [checkpoints.latest(directory)] if args.once else checkpoints.follow(directory, args.interval)
     run = runs.read(directory, networks)
     if run.dataset not in family:
@@ -102,9 +97,9 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
     print(f"{run.title}: {len(split.labels):,} {args.split} images of {data.title}", flush=True)
     measured = ", ".join(["raw weights" if args.raw else "EMA", *(["TTA"] if tta else []), data.title])
     name = "-".join(filter(None, [args.split, "raw" if args.raw else "", "tta" if tta else "", args.on]))
-    log_dir = runs.folder(args.log_dir, task, run.network, run.dataset) / name
+    log_dir = runs.log_folder(args.log_dir, args.checkpoint_dir, task, directory) / name
     log_dir.mkdir(parents=True, exist_ok=True)
-    log = evaluation.Log(log_dir, split.images, args.split, data.class_names)
+    log = evaluation.Log(log_dir, split.images, args.split, data.class_names, only_point=bool(args.checkpoint))
     following = not (args.once or args.checkpoint)
     result = None
     tests = test(

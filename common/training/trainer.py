@@ -29,9 +29,7 @@ def arguments(description, networks, family):
     parser.add_argument("--steps", metavar="N", type=whole, help="train up to this step, not by the recipe's epochs")
     parser.add_argument("--seed", metavar="N", type=whole, default=1, help="of weights, batches and augmentation (1)")
     parser.add_argument(
-        "--precision",
-        choices=device.PRECISIONS,
-        default="float32",
+        "--precision", choices=device.PRECISIONS, default="float32",
         help="of convolutions and matrix products: float32, the default; bfloat16 on a CPU, float16 on a GPU",
     )
     parser.add_argument(

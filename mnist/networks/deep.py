@@ -13,11 +13,7 @@ from mnist.networks.mnist_recipe import MnistRecipe
 import tensorflow.compat.v1 as tf
 
 RECIPE = MnistRecipe(
-    batch_size=50,
-    epochs=12_001 * 50 / 55_000,
-    optimizer="adam",
-    learning_rate=1e-4,
-    moving_average_decay=0.999,
+    batch_size=50, epochs=12_001 * 50 / 55_000, optimizer="adam", learning_rate=1e-4, moving_average_decay=0.999,
     save_steps=1000,
 )
 

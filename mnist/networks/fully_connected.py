@@ -14,14 +14,8 @@ from mnist.networks.mnist_recipe import MnistRecipe
 import tensorflow.compat.v1 as tf
 
 RECIPE = MnistRecipe(
-    batch_size=200,
-    epochs=60.0,
-    optimizer="sgd",
-    learning_rate=0.1,
-    learning_rate_decay=0.99,
-    regularizer=1e-4,
-    moving_average_decay=0.99,
-    save_steps=1000,
+    batch_size=200, epochs=60.0, optimizer="sgd", learning_rate=0.1, learning_rate_decay=0.99, regularizer=1e-4,
+    moving_average_decay=0.99, save_steps=1000,
 )
 
 

@@ -13,14 +13,8 @@ from mnist.networks.mnist_recipe import MnistRecipe
 import tensorflow.compat.v1 as tf
 
 RECIPE = MnistRecipe(
-    batch_size=100,
-    epochs=30.0,
-    optimizer="sgd",
-    learning_rate=0.005,
-    learning_rate_decay=0.99,
-    regularizer=1e-4,
-    moving_average_decay=0.99,
-    save_steps=1000,
+    batch_size=100, epochs=30.0, optimizer="sgd", learning_rate=0.005, learning_rate_decay=0.99, regularizer=1e-4,
+    moving_average_decay=0.99, save_steps=1000,
 )
 
 

@@ -13,13 +13,8 @@ from mnist.networks.mnist_recipe import MnistRecipe
 import tensorflow.compat.v1 as tf
 
 RECIPE = MnistRecipe(
-    batch_size=100,
-    epochs=2000 * 100 / 55_000,
-    optimizer="sgd",
-    learning_rate=0.01,
-    evaluate="all",
-    moving_average_decay=0.99,
-    save_steps=1000,
+    batch_size=100, epochs=2000 * 100 / 55_000, optimizer="sgd", learning_rate=0.01, evaluate="all",
+    moving_average_decay=0.99, save_steps=1000,
 )
 
 
