@@ -1,13 +1,16 @@
 """The page: its requests, and drawing and uploading in a real browser."""
 
+import contextlib
 import io
 import json
 import re
 import shutil
 import socket
+import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from common.app import classifier, page
 from common.training import runs
@@ -113,6 +116,16 @@ def test_visitors_at_once_get_their_own_answers(client, network):
     assert found == [alone[i % 4] for i in range(40)]
 
 
+def test_pictures_of_too_many_bytes_at_once_are_refused(client, monkeypatch):
+    data = png(three())
+    monkeypatch.setattr(page, "MAX_BYTES_AT_ONCE", len(data))
+    for _ in range(3):  # what was held is free again
+        refused = client.post("/classify", data=data + b"x")
+        assert refused.status_code == 503
+        assert json.loads(refused.text) == {"error": "too many pictures at once; try again"}
+        assert json.loads(client.post("/classify", data=data).text)["answer"] == "3"
+
+
 @pytest.fixture
 def address(program):
     """The address of the page, served by the real program."""
@@ -132,6 +145,34 @@ def test_slow_uploads_keep_nobody_waiting(address):
     assert json.load(answer)["answer"] == "3"
     for one in slow:
         one.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc to see the memory of a process")
+def test_unfinished_uploads_hold_a_bounded_memory(program):
+    process = program("mnist/app.py", "--checkpoint", PRETRAINED, "--serve", "--port", 0)
+    while not (line := process.stdout.readline()).startswith("http"):
+        assert line, process.stderr.read()
+
+    def memory():
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 2**20  # GiB
+
+    before = memory()
+    place = line.split()[0].removeprefix("http://")
+    uploads = []
+    for _ in range(40):
+        uploads.append(socket.create_connection(place.split(":"), timeout=10))
+        head = f"POST /classify HTTP/1.1\r\nHost: {place}\r\nContent-Length: {page.MAX_BYTES}\r\n\r\n"
+        with contextlib.suppress(OSError):  # it may be refused before it is whole
+            uploads[-1].sendall(head.encode() + b"x" * (page.MAX_BYTES - 1))
+    time.sleep(1)
+    held = memory() - before
+    assert 0.04 < held < 2.5 * page.MAX_BYTES_AT_ONCE / 2**30
+    for one in uploads:
+        one.close()
+    time.sleep(1)
+    assert json.load(urllib.request.urlopen(f"http://{place}/classify", png(three()), timeout=30))["answer"] == "3"
 
 
 @pytest.mark.slow

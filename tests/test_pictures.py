@@ -1,10 +1,15 @@
 """Reading pictures in every form that users bring."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 from common.data import pictures
 from common.errors import UserError
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image
 
 
@@ -72,5 +77,54 @@ def test_wrong_file_ending_does_not_matter(tmp_path):
 def test_huge_picture_is_refused(tmp_path, monkeypatch):
     Image.new("L", (100, 100)).save(tmp_path / "huge.png")
     monkeypatch.setattr(pictures, "MAX_PIXELS", 9999)
-    with pytest.raises(UserError, match="huge.png has 100×100 pixels"):
+    with pytest.raises(UserError, match="huge.png has 100×100 pixels, more than 9,999"):
         pictures.read(tmp_path / "huge.png")
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 10000)
+    assert pictures.read(tmp_path / "huge.png").size == (100, 100)
+
+
+@pytest.mark.parametrize("white", [1, 255, 5000, 2_000_000_000])
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_32_bit_greys_keep_their_range(tmp_path, kind, white):
+    ramp = (np.linspace(0, 1, 64).reshape(8, 8) * white).astype(kind)
+    Image.fromarray(ramp).save(tmp_path / "ramp.tiff")
+    grey = np.asarray(pictures.read(tmp_path / "ramp.tiff"))[..., 0]
+    np.testing.assert_allclose(grey, ramp / white * 255.0, atol=1)
+
+
+def test_a_float_picture_may_hold_what_is_no_number(tmp_path):
+    values = np.array([[np.nan, np.inf, -np.inf, -1.0, 3.0]], np.float32)
+    Image.fromarray(values).save(tmp_path / "odd.tiff")
+    assert np.asarray(pictures.read(tmp_path / "odd.tiff"))[0, :, 0].tolist() == [0, 255, 0, 0, 255]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "I;16", "RGBA"])
+def test_a_large_picture_is_reduced_as_a_whole(tmp_path, monkeypatch, mode):
+    monkeypatch.setattr(pictures, "ENOUGH", 20)
+    monkeypatch.setattr(pictures, "STRIP", 700)  # pixels: seven rows, of which reduced rows of three take six
+    ramp = np.broadcast_to(np.linspace(0, 255, 61).astype(np.uint8)[:, None], (61, 100))
+    image = Image.fromarray(np.uint16(257) * ramp) if mode == "I;16" else Image.fromarray(ramp).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 3  # orientation: upside down
+    image.save(tmp_path / "large.png", exif=exif)
+    grey = np.asarray(pictures.read(tmp_path / "large.png").convert("L")).astype(float)
+    assert grey.shape == (21, 34)
+    expected = [ramp[i : i + 3].mean() for i in range(0, 61, 3)][::-1]
+    np.testing.assert_allclose(grey, np.broadcast_to(np.array(expected)[:, None], (21, 34)), atol=1.5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc to see the memory of a process")
+@pytest.mark.parametrize(("mode", "most"), [("I;16", 0.25), ("RGBA", 0.35), ("P", 0.2), ("F", 0.4)])
+def test_memory_is_bounded(tmp_path, mode, most):
+    """In GiB, for a file of few bytes and as many pixels as may be, above what importing takes."""
+    path = tmp_path / ("large.tiff" if mode == "F" else "large.png")
+    Image.new(mode, (7000, 7000)).save(path, compression="tiff_deflate")
+    code = (
+        "import re, sys; from common.data import pictures; "
+        "used = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]); before = used(); "
+        "pictures.read(sys.argv[1]); print((used() - before) / 2**20)"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    used = float(subprocess.run(command, capture_output=True, check=True, text=True, cwd=ROOT).stdout)
+    assert 0.01 < used < most

@@ -4,6 +4,7 @@ Werkzeug, which TensorBoard brings, serves it. Nothing is written to disk, and n
 """
 
 import base64
+import contextlib
 import io
 import json
 import logging
@@ -17,11 +18,12 @@ from common.command_line import ROOT
 from common.errors import UserError
 
 from PIL import Image
-from werkzeug import Request, Response
-from werkzeug.exceptions import Forbidden, HTTPException, LengthRequired, MethodNotAllowed, NotFound
+from werkzeug import Request, Response, exceptions
 from werkzeug.serving import WSGIRequestHandler, get_interface_ip, make_server
 
 MAX_BYTES = 20_000_000  # of a picture
+MAX_BYTES_AT_ONCE = 100_000_000  # of all pictures that are being sent: bounds the memory
+CHUNK = 2**16  # bytes that are read at a time
 AT_ONCE = 2  # pictures that are decoded: bounds the memory
 LOCAL = ["127.0.0.1", "localhost"]
 HEADERS = {  # the browser itself refuses what is not from here
@@ -30,6 +32,7 @@ HEADERS = {  # the browser itself refuses what is not from here
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
+ERRORS = {413: f"the picture is larger than {MAX_BYTES // 10**6} MB", 503: "too many pictures at once; try again"}
 FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
 MIME_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".jpg": "image/jpeg"}
 
@@ -72,22 +75,21 @@ def application(task, classifier, network_input, hosts=None):
         "classes": classifier.run.class_names,
         "examples": [example.name for example in examples],
     }
-    free = threading.BoundedSemaphore(AT_ONCE)
+    free, uploads = threading.BoundedSemaphore(AT_ONCE), Uploads()
 
     def respond(request):
         path = request.path
         if request.headers.get("Origin", f"//{request.host}").partition("//")[2] != request.host:
-            raise Forbidden
+            raise exceptions.Forbidden
         if path == "/classify":
             if request.method != "POST":
-                raise MethodNotAllowed(["POST"])
+                raise exceptions.MethodNotAllowed(["POST"])
             if request.content_length is None:
-                raise LengthRequired
-            data = request.get_data()  # before there is a place: others need not wait for a slow line
-            with free:
-                return _json(_classify(data, classifier, network_input))
+                raise exceptions.LengthRequired
+            with uploads.file(request) as file, free:  # in this order: others need not wait for a slow line
+                return _json(_classify(file, classifier, network_input))
         if request.method not in ("GET", "HEAD"):
-            raise MethodNotAllowed(["GET"])
+            raise exceptions.MethodNotAllowed(["GET"])
         if path == "/about":
             return _json(about)
         if path in FILES:
@@ -95,7 +97,7 @@ def application(task, classifier, network_input, hosts=None):
         for example in examples:
             if path == f"/examples/{example.name}":
                 return _file(example)
-        raise NotFound
+        raise exceptions.NotFound
 
     @Request.application
     def app(request):
@@ -105,17 +107,40 @@ def application(task, classifier, network_input, hosts=None):
             response = respond(request)
         except UserError as error:
             response = _json({"error": str(error)}, 400)
-        except HTTPException as error:
-            text = f"the picture is larger than {MAX_BYTES // 10**6} MB" if error.code == 413 else error.name
-            response = _json({"error": text}, error.code)
+        except exceptions.HTTPException as error:
+            response = _json({"error": ERRORS.get(error.code, error.name)}, error.code)
         response.headers.update(HEADERS)
         return response
 
     return app
 
 
-def _classify(data, classifier, network_input):
-    image, views = prepared(io.BytesIO(data), "this file", network_input)
+class Uploads:
+    """The pictures that visitors send, which together have no more than MAX_BYTES_AT_ONCE."""
+
+    def __init__(self):
+        self._lock, self._bytes = threading.Lock(), 0
+
+    @contextlib.contextmanager
+    def file(self, request):
+        """The body of a request as a binary file. Raises ServiceUnavailable if all of them would have too much."""
+        file, size = io.BytesIO(), 0
+        try:
+            while chunk := request.stream.read(CHUNK):
+                with self._lock:
+                    self._bytes += len(chunk)
+                    size += len(chunk)
+                    if self._bytes > MAX_BYTES_AT_ONCE:
+                        raise exceptions.ServiceUnavailable
+                file.write(chunk)
+            yield file
+        finally:
+            with self._lock:
+                self._bytes -= size
+
+
+def _classify(file, classifier, network_input):
+    image, views = prepared(file, "this file", network_input)
     [answer] = classifier.classify([image], [views])
     items = [
         {

@@ -1,8 +1,10 @@
 """Reading the pictures that users bring."""
 
+import contextlib
 import glob
 import os
 import struct
+import threading
 import warnings
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from common.errors import UserError
 
 import numpy as np
 import pillow_heif
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 pillow_heif.register_heif_opener()
 warnings.filterwarnings("ignore", module="PIL")  # about odd metadata and large pictures
@@ -20,9 +22,15 @@ ENDINGS = {ending for ending, name in Image.registered_extensions().items() if n
 UNREADABLE = (
     OSError, EOFError, ValueError, TypeError, SyntaxError, RuntimeError, struct.error,
 )  # fmt: skip
-MAX_PIXELS = 120_000_000  # phones have up to 108 million; more would take gigabytes
+MAX_PIXELS = 50_000_000  # that are decoded: an iPhone's HEIC has 48 million; more would take a gigabyte
+MAX_JPEG_PIXELS = 120_000_000  # Android phones have up to 108 million; a JPEG is decoded smaller
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit, whose message says less
-DECODED_SIZE = (1200, 1200)  # pixels: a JPEG need not be decoded much larger
+ENOUGH = 1200  # pixels of the shorter side: no picture need be much larger
+STRIP = 2**20  # pixels that are converted at a time
+LARGE = 4 * STRIP  # pixels: such pictures are read one after the other, as the memory would not do for all at once
+WHITES = (1, 255)  # of greys of 32 bits: the format does not say it; else the lightest value is white
+ORIENTATION = ExifTags.Base.Orientation
+_one_large = threading.Lock()
 
 
 def expand(patterns, output_dir=None):
@@ -55,18 +63,30 @@ def _below(folder):
 def read(source, name=None):
     """Reads a picture upright and in colour: a Pillow image of mode RGB, transparent parts on white.
 
-    Turned as its EXIF data says; 16-bit greys scaled to 8 bits; of an animation the first frame. source: a path, or a
-    binary file, whose name in errors is then `name`. Raises UserError for a file that is missing, not a picture,
-    damaged or too large.
+    Turned as its EXIF data says; greys of 16 and 32 bits scaled to 8 bits; of an animation the first frame. Pictures
+    whose shorter side has 2 * ENOUGH pixels or more are reduced. source: a path, or a binary file, whose name in errors
+    is then `name`. Raises UserError for a file that is missing, not a picture, damaged or too large.
     """
-    name = name or source
+    with contextlib.ExitStack() as alone:
+        image = _decoded(source, name or source, alone)
+        small = _small_rgb(image)
+    small.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
+    return ImageOps.exif_transpose(small)
+
+
+def _decoded(source, name, alone):
+    """The Pillow image as its file has it. alone: an ExitStack; a large one is the only one until that ends."""
     try:
         with Image.open(source, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UserError(f"{name} has {image.width}×{image.height} pixels, more than {MAX_PIXELS:,}")
-            image.draft("RGB", DECODED_SIZE)  # a large JPEG is decoded at a half, a quarter or an eighth
+            size = image.size
+            image.draft("RGB", (ENOUGH, ENOUGH))  # a large JPEG is decoded at a half, a quarter or an eighth
+            if size[0] * size[1] > MAX_JPEG_PIXELS or image.width * image.height > MAX_PIXELS:
+                most = MAX_PIXELS if image.size == size else MAX_JPEG_PIXELS
+                raise UserError(f"{name} has {size[0]}×{size[1]} pixels, more than {most:,}")
+            if image.width * image.height > LARGE:
+                alone.enter_context(_one_large)
             image.load()
-            upright = ImageOps.exif_transpose(image)
+            return image
     except FileNotFoundError:
         raise UserError(f"{name} {'matches nothing' if glob.has_magic(str(name)) else 'does not exist'}") from None
     except IsADirectoryError:
@@ -76,13 +96,40 @@ def read(source, name=None):
     except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise UserError(f"{name} cannot be read: {reason}") from None
-    return _rgb(upright)
 
 
-def _rgb(image):
-    if image.mode.startswith("I;16") or image.mode == "I":
-        grey = np.asarray(image).astype(np.float64)
-        return Image.fromarray((grey / 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+def _small_rgb(image):
+    """A picture in RGB, reduced as read() says; strip by strip, as all of it would take several times the memory."""
+    factor = max(1, min(image.size) // ENOUGH)
+    small = Image.new("RGB", [-(-side // factor) for side in image.size])
+    scale = _grey_scale(image) if image.mode in ("I", "F") else (0, 257)
+    for top, strip in _strips(image, factor):
+        small.paste(_rgb(strip, *scale).reduce(factor), (0, top // factor))
+    return small
+
+
+def _strips(image, factor=1):
+    """Yields (first row, strip) of a picture; each but the last has a multiple of `factor` rows."""
+    rows = factor * max(1, STRIP // image.width // factor)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _grey_scale(image):
+    """What is black in a picture of 32-bit greys, 0 or less, and how much of it is one of 255."""
+    low, high = 0.0, 0.0
+    for _, strip in _strips(image):
+        values = np.asarray(strip)
+        values = values[np.isfinite(values)]
+        low, high = min(low, values.min(initial=0)), max(high, values.max(initial=0))
+    white = next((white for white in WHITES if low >= 0 and high <= white), high)
+    return low, max(white - low, 1e-30) / 255
+
+
+def _rgb(image, black, step):
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        grey = (np.asarray(image).astype(np.float32) - black) / step
+        return Image.fromarray(np.nan_to_num(grey).clip(0, 255).round().astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
