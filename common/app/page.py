@@ -23,7 +23,7 @@ from werkzeug.serving import WSGIRequestHandler, get_interface_ip, make_server
 
 MAX_BYTES = 20_000_000  # of a picture
 MAX_BYTES_AT_ONCE = 100_000_000  # of all pictures that are being sent: bounds the memory
-CHUNK = 2**16  # bytes that are read at a time
+CHUNK = 2**20  # bytes that are read at a time
 AT_ONCE = 2  # pictures that are decoded: bounds the memory
 LOCAL = ["127.0.0.1", "localhost"]
 HEADERS = {  # the browser itself refuses what is not from here
@@ -58,8 +58,19 @@ def serve(task, classifier, network_input, host, port):
 class Handler(WSGIRequestHandler):
     timeout = 60  # seconds without a byte: then the visitor is gone
 
+    def setup(self):
+        super().setup()
+        self.rfile = InChunks(self.connection.makefile("rb", buffering=0))
+
     def log_error(self, *args):
         """Not a line for each request that is none."""
+
+
+class InChunks(io.BufferedReader):
+    """What a visitor sends. Werkzeug would take 10 MB at a time of what has been refused."""
+
+    def read(self, size):
+        return super().read(min(size, CHUNK))
 
 
 def application(task, classifier, network_input, hosts=None):
