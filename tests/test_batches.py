@@ -125,6 +125,19 @@ def test_random_affine_turns():
     assert 18 < np.abs(angles).max() < 20.5 and abs(angles.mean()) < 3 and angles.std() > 8
 
 
+def test_a_turn_keeps_the_shape():
+    """Its moments along its own axes."""
+
+    def along_own_axes(images):
+        xx, yy, xy = moments(images)
+        root = np.sqrt((xx - yy) ** 2 / 4 + xy**2)
+        return (xx + yy) / 2 + root, (xx + yy) / 2 - root
+
+    turned = affine(upright_bar(), degrees=40)
+    for before, after in zip(along_own_axes(upright_bar()), along_own_axes(turned), strict=True):
+        np.testing.assert_allclose(after, before, rtol=0.05, atol=0.3)  # pixels², of the interpolation
+
+
 def test_random_affine_slants_rows_and_keeps_heights():
     _, yy, xy = moments(affine(upright_bar(), shear=0.4))
     slants = xy / yy  # pixels per row

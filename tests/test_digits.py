@@ -178,6 +178,14 @@ def test_strokes_get_the_width_of_mnist_whatever_the_pen_and_the_resolution(widt
     assert ink.sum() / length == pytest.approx(picture_to_input.STROKE_WIDTH, rel=0.25)
 
 
+@pytest.mark.parametrize("height", range(1, 7))
+@pytest.mark.parametrize("width", range(1, 7))
+def test_a_stroke_of_few_pixels_does_not_vanish(height, width):
+    """To be as wide as MNIST's it would have to be thinner than a pixel."""
+    ink = picture_to_input.with_stroke_width(np.ones([height, width], bool))
+    assert ink.max() > 0.5 and picture_to_input.as_mnist(ink).max() == 255
+
+
 @pytest.mark.parametrize("color", [(20, 30, 160), (190, 20, 30), (20, 120, 40)])
 def test_coloured_ink_on_coloured_paper(color):
     image = Image.new("RGB", (300, 360), (245, 225, 130))

@@ -103,6 +103,17 @@ def test_float16_scales_loss_and_gradients_without_another_result():
     assert [v.shape for v in tf.global_variables() if "loss_scale" in v.name] == []  # nothing new in checkpoints
 
 
+def test_float16_keeps_gradients_that_would_vanish():
+    """The least number above 0 of float16 is 6e-8."""
+    x = tf.get_variable("x", initializer=1.0)
+    loss = 1e-8 * tf.cast(tf.cast(x, tf.float16), tf.float32)
+    found = {}
+    for precision in "float32", "float16":
+        [(found[precision], _)] = optimization.optimizer(convnet.RECIPE, 0.1, precision).compute_gradients(loss)
+    found = run(found)
+    assert found == {"float32": 0.0, "float16": pytest.approx(1e-8, rel=0.01)}
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("own", 0.3), ("kaiming", np.sqrt(2 / 400)), ("xavier", np.sqrt(2 / 600)), ("truncated_normal", 0.1 * 0.88)],

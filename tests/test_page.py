@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +22,7 @@ import conftest
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from werkzeug.serving import make_server
 from werkzeug.test import Client
 
 PRETRAINED = conftest.ROOT / "checkpoints" / "mnist" / runs.PRETRAINED
@@ -114,6 +116,35 @@ def test_visitors_at_once_get_their_own_answers(client, network):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda i: Client(app).post("/classify", data=pictures[i % 4]).text, range(40)))
     assert found == [alone[i % 4] for i in range(40)]
+
+
+def test_two_pictures_are_decoded_at_once_and_no_more(client, monkeypatch):
+    inside, most, lock, prepared = 0, [], threading.Lock(), page.prepared
+
+    def slow(*args):
+        nonlocal inside
+        with lock:
+            inside += 1
+            most.append(inside)
+        time.sleep(0.1)
+        with lock:
+            inside -= 1
+        return prepared(*args)
+
+    monkeypatch.setattr(page, "prepared", slow)
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: client.post("/classify", data=png(three())).status_code, range(6)))
+    assert answers == [200] * 6 and max(most) == page.AT_ONCE == 2
+
+
+def test_a_visitor_who_says_nothing_is_let_go(client, monkeypatch):
+    assert page.Handler.timeout == 60
+    monkeypatch.setattr(page.Handler, "timeout", 0.3)
+    server = make_server("127.0.0.1", 0, client.application, threaded=True, request_handler=page.Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as silent:
+        assert silent.recv(1) == b""  # closed by the server
+    server.shutdown()
 
 
 def test_pictures_of_too_many_bytes_at_once_are_refused(client, monkeypatch):

@@ -10,7 +10,7 @@ from cifar10.forward import NETWORKS as CIFAR10
 from cifar10.forward import forward as cifar10_forward
 from common.data import datasets
 from common.errors import UserError
-from common.training import checkpoints, runs, testing
+from common.training import checkpoints, evaluation, runs, testing
 from mnist import test
 from mnist.forward import NETWORKS, forward
 
@@ -39,6 +39,16 @@ def test_tester_restores_averages_and_counts_each_image_once(tiny, tmp_path):
         np.testing.assert_allclose(result.probabilities, expected, atol=1e-5)
         assert result.accuracy == (logits.argmax(axis=1) == tiny.test.labels).mean()
         assert result.confusion().sum() == 120 and np.trace(result.confusion()) == round(result.accuracy * 120)
+
+
+def test_evaluation_by_hand():
+    probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.5, 0.4, 0.1], [0.3, 0.1, 0.6]])
+    result = evaluation.Evaluation(probabilities, np.array([0, 1, 0, 1, 0]))
+    assert result.predictions.tolist() == [0, 1, 1, 0, 2] and result.accuracy == 0.4
+    assert result.confusion().tolist() == [[1, 1, 1], [1, 1, 0], [0, 0, 0]]  # rows: labels
+    np.testing.assert_allclose(result.class_accuracies(), [1 / 3, 1 / 2, np.nan])
+    assert result.cross_entropy == pytest.approx(-np.log([0.6, 0.7, 0.1, 0.4, 0.3]).mean())
+    assert result.most_confidently_wrong(2).tolist() == [2, 4]
 
 
 def test_tester_survives_deleted_and_half_written_checkpoints(tiny, tmp_path, capsys):

@@ -1,14 +1,16 @@
 """The training run: EMA, learning rate, resuming, stopping, and what TensorBoard shows."""
 
 import dataclasses
+from pathlib import Path
 
 import cifar10.backward
 import cifar10.forward
 from cifar10.networks import airbench
-from common.graph import optimization
-from common.training import checkpoints, hooks, testing
+from common.data import datasets
+from common.graph import device, optimization
+from common.training import calibration, checkpoints, evaluation, hooks, runs, testing
 from mnist import backward
-from mnist.forward import forward
+from mnist.forward import NETWORKS, forward
 
 import conftest
 import numpy as np
@@ -165,12 +167,54 @@ def test_averaged_losses_follow_the_raw_ones(tiny, tmp_path, monkeypatch):
             assert averaged[step] == pytest.approx(biased / (1 - 0.9**step), rel=1e-5)
 
 
+@pytest.mark.parametrize("network", slow_but(["softmax"], ["softmax", "airbench_slim"]))
+def test_a_run_computes_in_its_precision(tiny, tiny_shapes, tmp_path, monkeypatch, network):
+    asked = []
+    for module, name in ((optimization, "optimizer"), (device, "session_config")):
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, f=original: asked.append(args[-1]) or f(*args))
+    if network == "softmax":
+        train(tmp_path, tiny, 1, network, precision="bfloat16")
+    else:
+        recipe = dataclasses.replace(cifar10.forward.NETWORKS[network].RECIPE, batch_size=8)
+        conftest.train(cifar10.backward, tmp_path, tiny_shapes, recipe, 1, network, precision="bfloat16")
+    assert asked == ["bfloat16", "bfloat16"]
+    monkeypatch.undo()
+    options = device.session_config(CPU, "bfloat16").graph_options.rewrite_options
+    assert options.auto_mixed_precision_onednn_bfloat16 == 1 and options.auto_mixed_precision == 0
+    options = device.session_config("/device:GPU:0", "float16").graph_options.rewrite_options
+    assert options.auto_mixed_precision_onednn_bfloat16 == 0 and options.auto_mixed_precision == 1
+
+
 @pytest.mark.slow
 def test_bfloat16_trains_nearly_the_same_float32_variables(tiny, tmp_path):
     exact, rough = (train(tmp_path / p, tiny, 4, "lenet5", precision=p) for p in ("float32", "bfloat16"))
     for name, values in exact.items():
         assert rough[name].dtype == values.dtype
         np.testing.assert_allclose(rough[name], values, atol=0.02, err_msg=name)
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    if "avx512_bf16" in flags or "amx_bf16" in flags:  # other CPUs may compute in float32
+        assert any((rough[name] != values).any() for name, values in exact.items() if "weights" in name)
+
+
+def test_the_temperature_is_the_best_on_a_grid(call, tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(datasets.MNIST, "mnist", lambda data_dir: tiny._replace(name="mnist"))
+    settings = ("--network", "softmax", "--dataset", "mnist", "--steps", 30, "--set", "batch_size=20", "save_steps=15")
+    status, out, _ = call(backward.main, "--checkpoint-dir", tmp_path, *settings)
+    folder = tmp_path / "mnist" / "softmax"
+    run = runs.read(folder, NETWORKS)
+    assert status == 0 and f"at temperature {run.temperature:.2f}" in out
+    paths = [checkpoints.latest(folder)]
+    [(step, result)] = testing.test(forward, run, tiny.validation, paths, CPU)
+    assert step == 30 and run.validation_accuracy == pytest.approx(result.accuracy) and 0.3 < result.accuracy < 1
+
+    def cross_entropy(temperature):
+        calibrated = calibration.at(temperature, result.probabilities)
+        return evaluation.Evaluation(calibrated, result.labels).cross_entropy
+
+    grid = np.geomspace(0.2, 20, 200)
+    best = grid[np.argmin([cross_entropy(t) for t in grid])]
+    assert run.temperature == pytest.approx(best, rel=0.03) and abs(np.log(best)) > 0.1
 
 
 def test_without_a_regularizer_nothing_is_penalised(tiny, tmp_path):
