@@ -158,7 +158,6 @@ def with_stroke_width(mask):
     width = 2 * np.count_nonzero(mask) / outline  # pixels: a stroke's outline runs along both of its sides
     inside = ndimage.distance_transform_edt(mask)
     grow = (STROKE_WIDTH / scale - width) / 2  # on each side
-    grow = max(grow, 0.5 - inside.max())  # never all away
     outside = ndimage.distance_transform_edt(~mask) - inside
     return cropped(((grow - outside) / max(1, 0.5 / scale) + 0.5).clip(0, 1))
 

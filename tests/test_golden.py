@@ -83,6 +83,7 @@ def measured(name, folder):
         "optimiser's slots": mean_size(values[key] for key in slots),
         "averages less weights": mean_size(values[key + average] - values[key] for key in trained),
         "operations": operations(name),
+        "recipe": dataclasses.asdict(TASKS[name.split("/")[0]][0].NETWORKS[name.split("/")[1]].RECIPE),
     }
 
 
@@ -111,9 +112,10 @@ def shown(value):
 
 @pytest.mark.parametrize("name", slow_but(["mnist/convnet", "mnist/deep", "mnist/lenet5", "cifar10/complex"], NAMES))
 def test_first_two_steps(name, tmp_path):
-    two_steps(name, tmp_path)
+    two_steps(name, tmp_path)  # with few images a step
     found, kept = measured(name, tmp_path), json.loads(KEPT.read_text())[name]
-    assert found.pop("operations") == kept.pop("operations")
+    for key in ("operations", "recipe"):
+        assert found.pop(key) == kept.pop(key)
     for key, value in kept.items():
         assert found[key] == pytest.approx(value, rel=2e-3, abs=1e-9), key
     assert found.keys() == kept.keys()
