@@ -113,12 +113,13 @@ def ruling(ink, widest):
 
 
 def on_its_paper(image):
-    """The picture cut to the scrap of paper that the writing is on, where that is darker than what it lies on.
+    """The picture cut to the scrap of paper that the writing is on, where that lies on something darker or lighter.
 
-    image: Pillow image, RGB; as it is where there is no such scrap: nothing that fills a rectangle, is of one shade,
-    and has something on it.
+    A scrap fills a rectangle, is of one shade, and has something on it. image: Pillow image, RGB; without a scrap it is
+    returned as it is.
     """
-    grey = dark_on_light(grey_of(image, LARGEST))
+    original = grey_of(image, LARGEST)
+    grey = dark_on_light(original)
     smooth = ndimage.gaussian_filter(grey, 0.6)
     ink = paper(grey) - smooth
     labels, count = ndimage.label(ndimage.binary_fill_holes(ink > max(LEAST_CONTRAST / 2, NOISE / 2 * _noise(ink))))
@@ -130,7 +131,7 @@ def on_its_paper(image):
     if np.count_nonzero(inside) < 100 or not around.any():  # pixels
         return image
     shade, darkest, lightest = np.percentile(smooth[inside], [50, 0.5, 99.5])
-    darker = np.median(smooth[around]) - shade  # than what it lies on
+    darker = np.median(smooth[around]) - shade  # than what it lies on; a light scrap was inverted
     contrast = max(shade - darkest, lightest - shade)
     border = np.concatenate([scrap[0], scrap[-1], scrap[:, 0], scrap[:, -1]])
     if (
@@ -139,8 +140,8 @@ def on_its_paper(image):
     ):  # fmt: skip
         return image
     kept = Image.fromarray(ndimage.binary_erosion(scrap, iterations=2)).resize(image.size)  # without its edge
-    around = Image.new("RGB", image.size, (round(np.median(grey_of(image, LARGEST)[inside])),) * 3)
-    return Image.composite(image, around, kept).crop(kept.getbbox())
+    plain = Image.new("RGB", image.size, (round(np.median(original[inside])),) * 3)
+    return Image.composite(image, plain, kept).crop(kept.getbbox())
 
 
 def _rectangle(mask):
