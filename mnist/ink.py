@@ -28,12 +28,12 @@ def find_ink(image, largest=LARGEST):
     ink = paper(grey) - ndimage.gaussian_filter(grey, 0.6)
     least = LEAST_CONTRAST + NOISE * _noise(ink)
     widest = max(3, int(WIDEST_LINE * _shorter(ink.shape)))
-    across, doubtful_across = ruling(ink, widest)
-    upright, doubtful_upright = ruling((ink - across).T, widest)
+    across, *is_ruled = ruling(ink, widest)
+    upright, *is_squared = ruling((ink - across).T, widest)
     without = ink - across - upright.T
-    inks = [without, ink] if doubtful_across or doubtful_upright else [without]
-    visible = [one for one in inks if np.percentile(one, 99.95) >= least]
-    if not visible:
+    doubtful = any(several != paler for several, paler in (is_ruled, is_squared))
+    visible = [one for one in ([without, ink] if doubtful else [without]) if np.percentile(one, 99.95) >= least]
+    if not visible or visible[0] is ink and (is_ruled[0] or is_squared[0]):  # the latter is a blank sheet
         raise UserError("shows no digit: nothing stands out from its background, or it is too small")
     return [(one / np.percentile(one[one > 0.3 * one.max()], 60)).clip(0, 1) for one in visible]
 
@@ -87,7 +87,7 @@ def ruling(ink, widest):
 
     In a picture with little margin a stroke may do so, too. Ruled paper has several lines, and paler ink than the
     writing. ink: float32 [height, width]. widest: pixels of a line and its blur. Returns the lines, float32
-    [height, width], 0 where they are neither; and whether they are only one of the two.
+    [height, width], 0 where neither is the case; whether there are several; and whether they are paler.
     """
     height, width = ink.shape
     starts = np.linspace(0, width, min(width, PARTS), endpoint=False).astype(int)
@@ -107,9 +107,9 @@ def ruling(ink, widest):
     several = ndimage.label(lines > lines.max() / 2)[1] >= FEW
     paler = np.median(darkest[rows[best, lines.argmax()], parts]) < PALE * np.percentile(ink, 99.9)
     if lines.max() < LEAST_CONTRAST / 2 or not (several or paler):
-        return np.zeros_like(ink), False
+        return np.zeros_like(ink), False, False
     rows = np.round(np.arange(height)[:, None] - slopes[best] * (np.arange(width) - width / 2)).astype(int)
-    return lines[rows.clip(0, height - 1)], several != paler
+    return lines[rows.clip(0, height - 1)], several, paler
 
 
 def on_its_paper(image):

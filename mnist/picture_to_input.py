@@ -49,21 +49,24 @@ def digits(image):
 
 
 def _views(inks, read):
-    """What the network takes of each of inks in which as many digits are found as in the first that can be read.
+    """What the network takes of the first of the inks that can be read; and as a second view, what of the next one.
 
+    An empty second view says that the first ink cannot be read, or that the next one has another number of digits.
     read: a function of the ink that gives the digits, each bool [height, width], or raises UserError.
     """
-    views, errors = [], []
+    readings, errors = [], []
     for ink in inks:
         try:
-            view = np.stack([as_mnist(with_stroke_width(mask)) for mask in read(ink)])
+            readings.append(np.stack([as_mnist(with_stroke_width(mask)) for mask in read(ink)]))
         except UserError as error:
+            readings.append(None)
             errors.append(error)
-        else:
-            if not views or view.shape == views[0].shape and (view != views[0]).any():
-                views.append(view)
-    if not views:
+    read_ones = [one for one in readings if one is not None]
+    if not read_ones:
         raise errors[0]
+    views = [one if one.shape == read_ones[0].shape else np.zeros_like(read_ones[0]) for one in read_ones]
+    if readings[0] is None:
+        views.append(np.zeros_like(views[0]))
     return np.stack(views, axis=1)
 
 
@@ -168,7 +171,7 @@ def as_mnist(ink):
     size = [max(1, round(side * scale)) for side in ink.shape]
     resample = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
     small = np.asarray(Image.fromarray(ink.astype(np.float32)).resize(size[::-1], resample)).clip(0)
-    # The centre of mass falls on the middle of the canvas, as far as the digit then still fits.
+    # The centre of mass falls on pixel 14, as that of MNIST's, as far as the digit then still fits.
     top, left = (
         int(np.clip(round(IMAGE_SIZE / 2 - centre), 0, IMAGE_SIZE - side))
         for centre, side in zip(ndimage.center_of_mass(small), small.shape, strict=True)

@@ -115,9 +115,9 @@ def test_a_second_view_of_a_digit_may_only_raise_doubt(trained):
     classes = network.probabilities(images).argmax(axis=1)
     a = images[0]
     same, other = images[1:][classes[1:] == classes[0]][0], images[classes != classes[0]][0]
-    views = [np.array(one) for one in ([[a]], [[a, same]], [[a, other]], [[a, a], [a, other]])]
-    answers = network.classify([None] * 4, views)
-    assert [answer.doubtful.tolist() for answer in answers] == [[False], [False], [True], [False, True]]
+    views = [np.array(one) for one in ([[a]], [[a, same]], [[a, other]], [[a, a], [a, other]], [[a, 0 * a]])]
+    answers = network.classify([None] * 5, views)
+    assert [answer.doubtful.tolist() for answer in answers] == [[False], [False], [True], [False, True], [True]]
     for answer in answers:
         np.testing.assert_allclose(answer.probabilities[0], network.probabilities(a[None])[0], atol=1e-6)
         np.testing.assert_allclose(answer.saliency[-1], answers[0].saliency[0], atol=1e-6)

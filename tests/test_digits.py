@@ -98,6 +98,33 @@ def test_lines_that_may_be_strokes_are_in_a_second_view():
     assert len(views) == 2 and overlap(views[0], PLAIN) > 0.85 > overlap(views[1], PLAIN)
 
 
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("shade", [60, 150, 190])
+def test_blank_ruled_paper_shows_no_digit(squared, shade):
+    rows, columns = np.indices([360, 300])
+    lines = (rows % 40 < 2) | squared & (columns % 40 < 2)
+    for read in (picture_to_input.digit, picture_to_input.digits):
+        with pytest.raises(UserError, match="shows no digit"):
+            read(photo(np.zeros([360, 300]), np.where(lines, shade, PAPER)))
+
+
+def test_a_reading_that_fails_or_counts_otherwise_is_an_empty_view():
+    def read(ink):
+        if not ink.any():
+            raise UserError("shows nothing")
+        return [np.ones([9, 3], bool)] * int(ink.sum())
+
+    one, two, nothing = np.array([[1]]), np.array([[2]]), np.array([[0]])
+    for inks, items, empty in [
+        ([one], 1, [False]), ([two, two], 2, [False, False]), ([one, two], 1, [False, True]),
+        ([two, one], 2, [False, True]), ([nothing, one], 1, [False, True]), ([one, nothing], 1, [False]),
+    ]:  # fmt: skip
+        views = picture_to_input._views(inks, read)
+        assert len(views) == items and (~views.any(axis=(0, 2, 3, 4))).tolist() == empty
+    with pytest.raises(UserError, match="shows nothing"):
+        picture_to_input._views([nothing, nothing], read)
+
+
 @pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
 def test_a_bar_along_the_border_is_a_stroke_but_a_table_is_none(side):
     turns = ["top", "left", "bottom", "right"].index(side)

@@ -98,6 +98,27 @@ def test_a_float_picture_may_hold_what_is_no_number(tmp_path):
     assert np.asarray(pictures.read(tmp_path / "odd.tiff"))[0, :, 0].tolist() == [0, 255, 0, 0, 255]
 
 
+def test_a_very_long_picture_is_reduced_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "LARGE", 2000)
+    Image.new("L", (4000, 10), 200).save(tmp_path / "long.png")
+    image = pictures.read(tmp_path / "long.png")
+    assert image.size == (1000, 3) and np.asarray(image).min() == 200
+
+
+def test_sixteen_bit_pgm_keeps_its_range(tmp_path):
+    (tmp_path / "dark.pgm").write_bytes(b"P5 2 1 65535\n" + np.array([257, 25700], ">u2").tobytes())
+    assert np.asarray(pictures.read(tmp_path / "dark.pgm"))[0, :, 0].tolist() == [1, 100]
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
+def test_broken_exif_is_one_line_or_no_matter(tmp_path, ending):
+    Image.new("RGB", (8, 8), "white").save(tmp_path / f"odd.{ending}", exif=b"Exif\0\0broken", dpi=(72, 72))
+    try:
+        assert pictures.read(tmp_path / f"odd.{ending}").size == (8, 8)
+    except UserError as error:
+        assert "cannot be read" in str(error) and "\n" not in str(error)
+
+
 @pytest.mark.parametrize("mode", ["RGB", "P", "I;16", "RGBA"])
 def test_a_large_picture_is_reduced_as_a_whole(tmp_path, monkeypatch, mode):
     monkeypatch.setattr(pictures, "ENOUGH", 20)

@@ -96,6 +96,14 @@ def test_the_best_run_on_the_tasks_own_data_answers(tmp_path):
         checkpoints.best(tmp_path, "mnist", None, None)
 
 
+def test_a_damaged_record_is_told_beside_the_network_of_the_repository(tmp_path):
+    runs_of(tmp_path, ("convnet", "mnist", 0.9), ("pretrained", "mnist", 0.99))
+    (tmp_path / "mnist/convnet/run.json").write_text("{")
+    for find in (checkpoints.best, lambda *args: checkpoints.newest(*args, wait=True)):
+        with pytest.raises(UserError, match="run.json is damaged"):
+            find(tmp_path, "mnist", None, None)
+
+
 def test_copies_of_checkpoints_are_none(tmp_path):
     for name in ("model.ckpt-9.index", "model.ckpt-1000 (copy).index", "model.ckpt-12~.index", "model.ckpt-x.index"):
         (tmp_path / name).touch()
@@ -217,9 +225,9 @@ def test_run_json_that_was_written_before_is_read_whole_and_goes_on(tmp_path, pa
     recipe = networks[run.network].RECIPE  # of today
     goes_on = runs.continued(tmp_path, dataclasses.replace(run, recipe=recipe, temperature=1.0, test_accuracy=None))
     runs.write(tmp_path, goes_on)
-    defaults = {"precision": "float32", "validation_accuracy": None, "test_accuracy": None}
-    assert json.loads((tmp_path / "run.json").read_text()) == defaults | held
-    assert runs.read(tmp_path, networks) == run
+    defaults = {"precision": "float32", "validation_accuracy": None}
+    assert json.loads((tmp_path / "run.json").read_text()) == defaults | held | {"test_accuracy": None}
+    assert runs.read(tmp_path, networks) == dataclasses.replace(run, test_accuracy=None)
 
 
 def test_a_networks_own_recipe_is_checked():

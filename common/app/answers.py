@@ -49,7 +49,8 @@ def answer(task, args, forward, networks, network_input, tta=False):
     device_name = device.resolve(args.device)
     checkpoint, others = _checkpoint(task, args)
     run = runs.read(checkpoint.parent, networks)
-    accuracy = "not known" if run.validation_accuracy is None else f"{run.validation_accuracy:.4f}"
+    accuracy = run.validation_accuracy if str(checkpoint) == checkpoints.latest(checkpoint.parent) else None
+    accuracy = "not known" if accuracy is None else f"{accuracy:.4f}"
     who = f"{run.title}, validation accuracy {accuracy}, {command_line.shown(checkpoint)}{others}"
     network = classifier.Classifier(forward, run, checkpoint, device_name, tta)
     if args.serve:

@@ -26,7 +26,7 @@ class Answer(NamedTuple):
     """To one picture, in which there are one or more items to classify.
 
     picture: Pillow image, small enough to show. views: uint8 [items, views, height, width, channels]. probabilities:
-    float [items, classes]. doubtful: bool [items], whether another view says something else. saliency: float
+    float [items, classes]. doubtful: bool [items], whether another view contradicts. saliency: float
     [items, height, width], of the first view. class_names: of the network.
     """
 
@@ -63,7 +63,7 @@ class Classifier:
         """forward: the task's. run: runs.Run, from beside the checkpoint.
 
         tta: average over the views of an item, and their mirror images. Else the first view gives the answer, and
-        another that says something else makes it doubtful.
+        another that is empty or says something else makes it doubtful.
         The weights are the moving averages, the probabilities those at the run's temperature, which was fitted on
         single views.
         Raises UserError if the checkpoint does not fit the network.
@@ -111,7 +111,10 @@ class Classifier:
             [v.shape[:2] for v in views],
         )
         probabilities = [p.mean(axis=1) if self._tta else p[:, 0] for p in each]
-        doubtful = [(not self._tta) & (p.argmax(axis=2) != p[:, :1].argmax(axis=2)).any(axis=1) for p in each]
+        doubtful = [
+            (not self._tta) & ((p.argmax(axis=2) != p[:, :1].argmax(axis=2)) | ~v.any(axis=(2, 3, 4))).any(axis=1)
+            for p, v in zip(each, views, strict=True)
+        ]
         saliency = _split(
             self.saliency(np.concatenate([v[:, 0] for v in views]), np.concatenate(probabilities).argmax(axis=1)),
             [v.shape[:1] for v in views],

@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import math
 import os
 import struct
 import threading
@@ -63,19 +64,23 @@ def _below(folder):
 def read(source, name=None):
     """Reads a picture upright and in colour: a Pillow image of mode RGB, transparent parts on white.
 
-    Turned as its EXIF data says; greys of 16 and 32 bits scaled to 8 bits; of an animation the first frame. Pictures
-    whose shorter side has 2 * ENOUGH pixels or more are reduced. source: a path, or a binary file, whose name in errors
-    is then `name`. Raises UserError for a file that is missing, not a picture, damaged or too large.
+    Turned as its EXIF data says; greys of 16 and 32 bits scaled to 8 bits; of an animation the first frame. Large
+    pictures are reduced, to a shorter side of ENOUGH pixels or more unless they are very long. source: a path, or a
+    binary file, whose name in errors is then `name`. Raises UserError for a file that is missing, not a picture,
+    damaged or too large.
     """
     with contextlib.ExitStack() as alone:
-        image = _decoded(source, name or source, alone)
+        image, orientation = _decoded(source, name or source, alone)
         small = _small_rgb(image)
-    small.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
+    small.getexif()[ORIENTATION] = orientation
     return ImageOps.exif_transpose(small)
 
 
 def _decoded(source, name, alone):
-    """The Pillow image as its file has it. alone: an ExitStack; a large one is the only one until that ends."""
+    """The Pillow image as its file has it, and its EXIF orientation.
+
+    alone: an ExitStack; a large picture is the only one until that ends.
+    """
     try:
         with Image.open(source, formats=FORMATS) as image:
             size = image.size
@@ -86,7 +91,7 @@ def _decoded(source, name, alone):
             if image.width * image.height > LARGE:
                 alone.enter_context(_one_large)
             image.load()
-            return image
+            return image, image.getexif().get(ORIENTATION, 1)
     except FileNotFoundError:
         raise UserError(f"{name} {'matches nothing' if glob.has_magic(str(name)) else 'does not exist'}") from None
     except IsADirectoryError:
@@ -100,9 +105,9 @@ def _decoded(source, name, alone):
 
 def _small_rgb(image):
     """A picture in RGB, reduced as read() says; strip by strip, as all of it would take several times the memory."""
-    factor = max(1, min(image.size) // ENOUGH)
+    factor = max(1, min(image.size) // ENOUGH, math.isqrt(image.width * image.height // LARGE))
     small = Image.new("RGB", [-(-side // factor) for side in image.size])
-    scale = _grey_scale(image) if image.mode in ("I", "F") else (0, 257)
+    scale = _grey_scale(image) if image.mode in ("I", "F") and image.format != "PPM" else (0, 257)  # of 16 bits
     for top, strip in _strips(image, factor):
         small.paste(_rgb(strip, *scale).reduce(factor), (0, top // factor))
     return small

@@ -83,8 +83,7 @@ class Log:
     def __init__(self, log_dir, images, split, class_names, only_point=False):
         """images: uint8 [n, height, width, channels], those of the split called `split`.
 
-        What an earlier test wrote of the first step and later ones is dropped from the curves, but with only_point: a
-        point among others.
+        Drops from the curves what an earlier test wrote from the first step on. only_point: drops nothing.
         """
         self._writer = tf.summary.FileWriter(str(log_dir))
         self._images, self._split, self._class_names = images, split, class_names

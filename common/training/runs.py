@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Generic, Literal, TypeVar
@@ -17,7 +18,7 @@ from msgspec import Meta
 
 LOCK = "trainer.lock"
 PRETRAINED = "pretrained"  # the folder of the network that comes with the repository
-MEASURED = ("temperature", "validation_accuracy", "test_accuracy")  # entries of run.json that training does not need
+MEASURED = ("temperature", "validation_accuracy")  # entries of run.json that go on with a run
 MEND = "put back the one that the training wrote, or delete the folder and train again"
 
 R = TypeVar("R", bound=Recipe)
@@ -75,7 +76,8 @@ def folder(root, task, network, dataset):
 
 def log_folder(log_dir, checkpoint_dir, task, directory):
     """Where what is measured of a run is logged. directory: its checkpoints; if they are elsewhere, so are the logs."""
-    here = directory.resolve().parent == (checkpoint_dir / task).resolve()
+    directory = directory.resolve()
+    here = directory.parent == (checkpoint_dir / task).resolve()
     return log_dir / task / ("" if here else "elsewhere") / directory.name
 
 
@@ -83,7 +85,7 @@ def find(root, task, network=None, dataset=None):
     """The runs in root/task, of this network and data set where they are not None: a list of (folder, Run).
 
     The one that was started or evaluated last is the first. Raises UserError if there are only ones whose run.json is
-    damaged.
+    damaged, apart from the one that comes with the repository.
     """
     found, damaged = [], None
     for path in sorted((Path(root) / task).glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True):
@@ -93,7 +95,7 @@ def find(root, task, network=None, dataset=None):
             damaged = damaged or error
         else:
             found.append((path.parent, run))
-    if damaged and not found:
+    if damaged and all(d.name == PRETRAINED for d, _ in found):
         raise damaged
     return [(d, run) for d, run in found if network in (None, run.network) and dataset in (None, run.dataset)]
 
@@ -108,7 +110,14 @@ def write(directory, run):
     part = directory / "run.json.part"
     with writing(directory / "run.json"):
         part.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
-        part.replace(directory / "run.json")
+        for wait in (0.1,) * 10 + (0,):
+            try:
+                part.replace(directory / "run.json")
+                break
+            except PermissionError:  # Windows, while a tester reads it
+                if not wait:
+                    raise
+                time.sleep(wait)  # seconds
 
 
 def read(directory, networks=None):
@@ -140,7 +149,7 @@ def continued(directory, run):
     Raises UserError if they come from a run that differs in more than what saves, and the last step: training on would
     continue neither the one nor the other. The last step may differ where the schedule allows it.
     """
-    may_change = {"versions", *MEASURED, "recipe.save_steps", "recipe.evaluate"}
+    may_change = {"versions", "test_accuracy", *MEASURED, "recipe.save_steps", "recipe.evaluate"}
     may_change |= {"steps", "recipe.epochs"} if run.recipe.schedule in LASTING else set()
     if not indexes(directory):
         return run

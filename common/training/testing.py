@@ -112,6 +112,8 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
                 print(f"step {step}  {args.split} accuracy {result.accuracy:.4f} ({measured})", flush=True)
                 log.write(step, result)
         if args.export:
+            if str(paths[0]) != checkpoints.latest(directory):  # the validation accuracy is of that one
+                run = dataclasses.replace(run, validation_accuracy=None)
             runs.write(args.export, dataclasses.replace(run, test_accuracy=result.accuracy))
             print(f"exported    {command_line.shown(args.export)}")
     finally:  # after Ctrl-C too
