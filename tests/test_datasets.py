@@ -138,6 +138,20 @@ def test_no_mirror_is_an_error_by_name_and_generated_digits_by_default(source, m
     assert str(tmp_path / "mnist") in said and "train-images-idx3-ubyte.gz" in said and "generated digits" in said
 
 
+def test_a_turn_and_a_slant_of_generated_digits_keep_the_area():
+    """It is that of the disc, halved both ways, times the stretches; bends and noise cancel over many."""
+    n, size = 400, generated.GLYPH_SIZE
+    y, x = np.indices([size, size]) - (size - 1) / 2
+    disc = np.where(x**2 + y**2 < (size / 4) ** 2, 255, 0).astype(np.float32)
+    images = generated._distort(np.repeat(disc[None], n, axis=0), np.random.default_rng(0))
+    same = np.random.default_rng(0)  # draws what _distort draws, in its order
+    angle, shear = np.radians(same.uniform(-15, 15, n)), same.uniform(-0.3, 0.3, n)
+    height, width = same.uniform(0.85, 1.15, n), same.uniform(0.75, 1.2, n)
+    ratio = (images > 100).sum(axis=(1, 2)) / ((disc > 100).sum() / 4 * height * width)
+    assert ratio.mean() == pytest.approx(1, abs=0.03)
+    assert abs(np.polyfit(shear * np.sin(2 * angle), ratio, 1)[0]) < 0.4  # 1 if the two did not go together
+
+
 def test_generated_digits_are_seeded_balanced_and_white_on_black():
     images, labels = generated.digits(2500, seed=5)  # more than one chunk
     again, _ = generated.digits(2500, seed=5)

@@ -300,6 +300,18 @@ def test_dashes_and_dots_of_a_number_are_no_digits():
     assert all(overlap(a / 255.0, b / 255.0) > 0.8 for a, b in zip(found, expected, strict=True))
 
 
+def test_what_is_too_low_or_too_wide_is_no_digit_however_much_ink_it_has():
+    image, _ = written("55")
+    expected = picture_to_input.digits(image)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle([20, 150, 52, 182], fill=(40, 40, 60))  # a blot, a third as high as the digits
+    assert (picture_to_input.digits(image) == expected).all()
+    wide = Image.new("RGB", (1100, 260), (235, 235, 235))
+    wide.paste(image, (0, 0))
+    ImageDraw.Draw(wide).rectangle([450, 90, 1000, 160], fill=(40, 40, 60))  # a bar, nearly as high
+    assert len(picture_to_input.digits(wide)) == 2
+
+
 def test_digits_that_touch_are_cut_apart():
     image, _ = written("2345", gap=1.2)
     draw = ImageDraw.Draw(image)

@@ -230,6 +230,14 @@ def test_run_json_that_was_written_before_is_read_whole_and_goes_on(tmp_path, pa
     assert runs.read(tmp_path, networks) == dataclasses.replace(run, test_accuracy=None)
 
 
+def test_a_run_of_an_unknown_data_set_is_one_line(call, trained):
+    folder, flags = trained
+    runs.write(folder, dataclasses.replace(runs.read(folder, NETWORKS), dataset="mine"))
+    status, out, err = call(test.main, *flags, "--checkpoint", folder)
+    assert status == 1 and out == "" and err.count("\n") == 1
+    assert f"{folder / 'run.json'} names the data set 'mine'; there are mnist, fashion" in err
+
+
 def test_a_networks_own_recipe_is_checked():
     with pytest.raises(UserError, match="the recipe of the network is not valid: .*moving_average_decay"):
         recipe.change(dataclasses.replace(TINY["lenet5"], moving_average_decay=1.0), ["batch_size=8"])
