@@ -31,6 +31,12 @@ def test_expected_error_by_hand():
     assert calibration.expected_error(sure, labels) == pytest.approx((4 * 0.15 + 2 * 0.1) / 6)
 
 
+def test_an_answer_of_certainty_is_in_the_last_bin():
+    sure = np.array([[1.0, 0.0], [0.95, 0.05]])
+    labels = np.array([1, 0])  # the certain one is wrong
+    assert calibration.expected_error(sure, labels) == pytest.approx(abs(-1 + 0.05) / 2)
+
+
 def test_probabilities_of_0_and_1_stay_numbers():
     found = calibration.at(2.0, np.array([[1.0, 0.0], [0.5, 0.5]]))
     np.testing.assert_allclose(found.sum(axis=1), 1)

@@ -30,6 +30,7 @@ def test_parse_idx_reads_shape_and_bytes():
         (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "not an IDX file"),  # float32
         (b"\x01\0\x08\x01\0\0\0\x01a", "not an IDX file"),
         (b"\0\0\x08\x03\0\0\0\x01", "truncated"),  # in its header
+        (b"\0\0\x08\x01", "truncated: its header needs 8 bytes, it has 4"),
         (b"\0\0\x08\x01\0\0\0\x05abcd", "truncated"),
         (b"\0\0\x08\x01\0\0\0\x03abcd", "too long"),
         (b"\0\0\x08\x03" + b"\xff" * 12, "truncated"),  # sizes whose product is huge
@@ -138,18 +139,14 @@ def test_no_mirror_is_an_error_by_name_and_generated_digits_by_default(source, m
     assert str(tmp_path / "mnist") in said and "train-images-idx3-ubyte.gz" in said and "generated digits" in said
 
 
-def test_a_turn_and_a_slant_of_generated_digits_keep_the_area():
-    """It is that of the disc, halved both ways, times the stretches; bends and noise cancel over many."""
-    n, size = 400, generated.GLYPH_SIZE
-    y, x = np.indices([size, size]) - (size - 1) / 2
-    disc = np.where(x**2 + y**2 < (size / 4) ** 2, 255, 0).astype(np.float32)
-    images = generated._distort(np.repeat(disc[None], n, axis=0), np.random.default_rng(0))
-    same = np.random.default_rng(0)  # draws what _distort draws, in its order
-    angle, shear = np.radians(same.uniform(-15, 15, n)), same.uniform(-0.3, 0.3, n)
-    height, width = same.uniform(0.85, 1.15, n), same.uniform(0.75, 1.2, n)
-    ratio = (images > 100).sum(axis=(1, 2)) / ((disc > 100).sum() / 4 * height * width)
-    assert ratio.mean() == pytest.approx(1, abs=0.03)
-    assert abs(np.polyfit(shear * np.sin(2 * angle), ratio, 1)[0]) < 0.4  # 1 if the two did not go together
+def test_generated_digits_are_turned_slanted_and_stretched():
+    random = np.random.default_rng(0)
+    angle, shear, height, width = random.uniform(0.5, 1.5, [4, 50])
+    slanted = np.array([[1 + 0 * shear, 0 * shear], [shear, 1 + 0 * shear]])  # the column grows with the row
+    turned = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    stretched = np.array([[1 / height, 0 * height], [0 * width, 1 / width]])
+    expected = 2 * np.einsum("ijn,jkn,kln->iln", slanted, turned, stretched)
+    np.testing.assert_allclose(generated._to_glyph(angle, shear, height, width), expected, rtol=1e-12)
 
 
 def test_generated_digits_are_seeded_balanced_and_white_on_black():

@@ -57,6 +57,15 @@ def _draw_glyphs():
     return np.stack(glyphs).reshape(10, -1, GLYPH_SIZE, GLYPH_SIZE)
 
 
+def _to_glyph(angle, shear, height, width):
+    """Output pixel → glyph pixel, both from the middle: rotation · shear · scale, and the factor 2 of the halving.
+
+    angle: radians. Returns [2, 2, n] for arguments [n].
+    """
+    cos, sin = np.cos(angle), np.sin(angle)
+    return 2 * np.array([[cos / height, sin / width], [(-sin + shear * cos) / height, (cos + shear * sin) / width]])
+
+
 def _distort(glyphs, random):
     """Turns, stretches and bends each glyph, and samples it down: uint8 [n, DIGIT_SIZE, DIGIT_SIZE]."""
     from scipy import ndimage
@@ -65,9 +74,7 @@ def _distort(glyphs, random):
     angle = np.radians(random.uniform(-15, 15, n))
     shear = random.uniform(-0.3, 0.3, n)
     height, width = random.uniform(0.85, 1.15, n), random.uniform(0.75, 1.2, n)
-    cos, sin = np.cos(angle), np.sin(angle)
-    # Output pixel → glyph pixel, both from the middle: rotation · shear · scale, and the factor 2 of the halving.
-    to_glyph = 2 * np.array([[cos / height, sin / width], [(-sin + shear * cos) / height, (cos + shear * sin) / width]])
+    to_glyph = _to_glyph(angle, shear, height, width)
     middle = (DIGIT_SIZE - 1) / 2
     line = np.arange(DIGIT_SIZE) - middle
     grid = np.stack(np.meshgrid(line, line, indexing="ij"))  # [2, 28, 28]
