@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import signal
+import subprocess
+import sys
 
 from cifar10 import backward as cifar10_backward
 from common.data import datasets, mnist_files
@@ -10,12 +12,23 @@ from common.training import checkpoints, runs
 from mnist import app, backward, test
 from mnist.forward import NETWORKS
 
+import conftest
 import pytest
 import tensorflow.compat.v1 as tf
 from conftest import draw_seven, folders
 from PIL import Image, ImageDraw
 
 GENERATED = ("--network", "fully_connected", "--dataset", "generated")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", [None, "0"])
+def test_graph_mode_is_on_and_tensorflow_speaks_only_where_it_is_asked_to(level):
+    environment = conftest.environment() | ({"TF_CPP_MIN_LOG_LEVEL": level} if level else {})
+    code = "import common, tensorflow.compat.v1 as tf; print(tf.executing_eagerly(), tf.resource_variables_enabled())"
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, cwd=conftest.ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert process.stdout == "False True\n" and ("oneDNN" in process.stderr) == bool(level)
 
 
 def finish(process, status=0, seconds=120):

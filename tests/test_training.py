@@ -186,6 +186,22 @@ def test_a_run_computes_in_its_precision(tiny, tiny_shapes, tmp_path, monkeypatc
     assert options.auto_mixed_precision_onednn_bfloat16 == 0 and options.auto_mixed_precision == 1
 
 
+@pytest.mark.parametrize("task", [backward, cifar10.backward], ids=["mnist", "cifar10"])
+def test_a_signal_is_told_and_what_was_done_is_saved(tiny, tiny_shapes, tmp_path, monkeypatch, task):
+    network, data = ("softmax", tiny) if task is backward else ("simple", tiny_shapes)
+    recipe = dataclasses.replace(task.NETWORKS[network].RECIPE, batch_size=8)
+    run = conftest.described(network, data, recipe, steps=50)
+    after_run = hooks.StopOnSignal.after_run
+
+    def signalled(self, run_context, run_values):
+        self.received = 15
+        after_run(self, run_context, run_values)
+
+    monkeypatch.setattr(hooks.StopOnSignal, "after_run", signalled)
+    report, stopped_by = task.backward(run, data, tmp_path, tmp_path / "logs", CPU)
+    assert stopped_by == 15 and report.step == checkpoints.step(checkpoints.latest(tmp_path)) == 1
+
+
 @pytest.mark.slow
 def test_bfloat16_trains_nearly_the_same_float32_variables(tiny, tmp_path):
     exact, rough = (train(tmp_path / p, tiny, 4, "lenet5", precision=p) for p in ("float32", "bfloat16"))
