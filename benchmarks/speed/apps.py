@@ -43,10 +43,11 @@ NOTE_TIMES = """
 
 def draw(folder, data_dir):
     """Pictures of all kinds, as files."""
-    images = datasets.MNIST["mnist"](data_dir).validation.images[:DRAWN, :, :, 0]
+    images, labels = datasets.MNIST["mnist"](data_dir).validation
     random = np.random.default_rng(1)
-    for i, image in enumerate(images):
-        drawn.digit(random, image, {drawn.KINDS[i % len(drawn.KINDS)]}).save(folder / f"{i}.jpg")
+    for i in range(DRAWN):
+        kind = drawn.KINDS[i % len(drawn.KINDS)]
+        drawn.digit(random, images[i, :, :, 0], labels[i], {kind}).save(folder / f"{i}.jpg")
 
 
 def seconds(*command):
