@@ -12,6 +12,7 @@ usage() {
 ./run.sh test TASK …        python TASK/test.py …          (measures the accuracy)
 ./run.sh app TASK …         python TASK/app.py …           (… are pictures and flags)
 ./run.sh serve [TASK] …     python TASK/app.py --serve …   (a page in the browser, to draw or to drop pictures on)
+./run.sh pack TASK SOURCE …  packs your own pictures, a folder or a table, to data/   (training does it, too)
 ./run.sh tensorboard …      TensorBoard on logs/
 ./run.sh check …            the linter and the tests of this repository   (… goes to pytest)
 ./run.sh check --quick …    the linter and the tests that take under a minute together
@@ -106,6 +107,7 @@ case "${1:-}" in
   '') everything ;;
   setup) install "$requirements" ;;
   train) script backward "${@:2}" ;;
+  pack) script backward "${2:-}" --only-pack --dataset "${@:3}" ;;
   test | app) script "$1" "${@:2}" ;;
   export) fail "there is no export.py yet; the averaged weights alone: ./run.sh test TASK --once --export FOLDER" ;;
   eval) fail "'eval' is called 'test' now: ./run.sh test TASK …" ;;

@@ -15,7 +15,7 @@ if not __package__:  # run as a script: the path starts at the repository, not a
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from cifar10.forward import NETWORKS, forward
-from cifar10.picture_to_input import views
+from cifar10.picture_to_input import reader
 from common import command_line
 from common.app import answers
 from common.data import datasets
@@ -23,7 +23,7 @@ from common.data import datasets
 
 def main():
     args = answers.parser(__doc__, NETWORKS, datasets.CIFAR10).parse_args()
-    return answers.answer("cifar10", args, forward, NETWORKS, views, tta=True)
+    return answers.answer("cifar10", args, forward, NETWORKS, reader, tta=True)
 
 
 if __name__ == "__main__":

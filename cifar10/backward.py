@@ -17,7 +17,8 @@ from pathlib import Path
 if not __package__:  # run as a script: the path starts at the repository, not at cifar10/
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from cifar10.forward import NETWORKS, crop_size, forward, initial_values
+from cifar10.forward import IMAGE_SIZE, NETWORKS, crop_size, forward, initial_values
+from cifar10.picture_to_input import WHOLE, reader
 from common import command_line
 from common.data import datasets
 from common.graph import batches, device, optimization
@@ -27,6 +28,8 @@ from common.training.report import Report
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+LARGEST = 128  # pixels, both ways, of pictures of one's own
+SIZE = f"of your own pictures, to which they are squeezed: pixels, both ways, up to {LARGEST} (default: {IMAGE_SIZE})"
 INITIAL_IMAGES = 5000  # that a network may look at before it starts
 
 
@@ -40,13 +43,15 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
     recipe, seed, mean, std = run.recipe, run.seed, run.image_mean, run.image_std
     tf.set_random_seed(seed)
     with tf.device(device_name):
-        # Data: uint8, kept on the device.
-        train = batches.on_device(data.train, "train_data")
+        # Data: uint8, kept on the device, or streamed from the disk.
+        train = batches.source(data.train, "train_data")
 
         # Batch: a function of (seed, global step) alone.
         global_step = tf.train.get_or_create_global_step()
         step = tf.identity(global_step, "step")  # read once, before the train step increments it
-        images, labels = batches.shuffled(train, step, recipe.batch_size, seed)
+        images, labels = batch = batches.shuffled(train, step, recipe.batch_size, seed)
+        affine = recipe.degrees, recipe.scale, recipe.shear, recipe.shift, recipe.edges
+        images = batches.random_affine(images, step, seed, *affine)
         images = batches.random_crop(images, step, seed, recipe.padding, crop_size(run.network, run.image_size))
         images = batches.random_mirror(images, step, seed) if recipe.mirror else images
         images = batches.random_light(images, step, seed, recipe.brightness, recipe.contrast)
@@ -61,7 +66,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
 
         # Loss: of the data, and the terms that the weights left in a collection.
         with tf.name_scope("loss"):
-            data_loss = optimization.data_loss(recipe, labels, logits)
+            data_loss = optimization.data_loss(recipe, labels, logits, data.train.labels)
             loss = tf.reduce_sum([data_loss, *tf.get_collection("losses")], name="sum")  # add_n's order varies
         with tf.name_scope("accuracy"):
             accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels), tf.float32))
@@ -99,7 +104,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
 
     # Session: with the variables of the newest checkpoint, or their initial values. Loop.
     scaffold = tf.train.Scaffold(
-        saver=saver, local_init_op=tf.local_variables_initializer(), local_init_feed_dict=train.feed | evaluation_feed
+        saver=saver, init_fn=checkpoints.starting(run, ema), local_init_feed_dict=train.feed | evaluation_feed
     )
     with (
         tf.name_scope("session"),
@@ -108,7 +113,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
             checkpoint_dir=str(checkpoint_dir),
             scaffold=scaffold,
             config=device.session_config(device_name, run.precision),
-            hooks=[last, save, report, hooks.Summaries(writer), stop],
+            hooks=[last, save, report, hooks.Summaries(writer, batch), stop],
             save_checkpoint_steps=0,  # not by the stock hooks: they would put the logs beside the checkpoints
             save_summaries_steps=0,
             log_step_count_steps=0,
@@ -126,19 +131,27 @@ def scale_biases(gradients, factor):
 
 def mean_and_std(images):
     """Of each channel, over all pixels of uint8 [n, height, width, channels]: a float each, 0–255."""
-    count = images[..., 0].size
-    total = images.sum(axis=(0, 1, 2), dtype=np.int64)  # integers: exact, and no copy of the images as floats
-    squares = np.einsum("nijc,nijc->c", images, images, dtype=np.int64, casting="safe")
+    total, squares, count = 0, 0, np.prod(images.shape[:3])
+    for start in range(0, len(images), 5000):  # they may be on the disk
+        part = images[start : start + 5000]
+        total += part.sum(axis=(0, 1, 2), dtype=np.int64)  # integers: exact, and no copy of the images as floats
+        squares += np.einsum("nijc,nijc->c", part, part, dtype=np.int64, casting="safe")
     mean = total / count
     std = np.sqrt(squares / count - mean**2)
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
 def main():
-    args = trainer.arguments(__doc__, NETWORKS, datasets.CIFAR10)
-    data = datasets.load_or_generate(datasets.CIFAR10, args.dataset, args.data_dir)
-    mean, std = mean_and_std(data.train.images)
-    run = trainer.describe(args.network, args.recipe, data, mean, std, args.steps, args.seed, args.precision)
+    parser = trainer.parser(__doc__, NETWORKS, datasets.CIFAR10)
+    size = command_line.positive(int, LARGEST)
+    parser.add_argument("--size", metavar="N", type=size, default=IMAGE_SIZE, help=SIZE)
+    args = trainer.arguments(parser, "cifar10", NETWORKS, datasets.CIFAR10)
+    readers = {WHOLE: reader(WHOLE, args.size)}
+    data = trainer.load(args, NETWORKS, datasets.CIFAR10, readers, args.size)
+    if args.only_pack:
+        return 0
+    how = *mean_and_std(data.train.images), args.steps, args.seed, args.precision, args.start_from
+    run = trainer.describe(args.network, args.recipe, data, *how)
     with trainer.locked_folders("cifar10", args, run) as (run, checkpoint_dir, log_dir):
         if not trainer.begin(run, checkpoint_dir):
             return 0

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def run(main):
         status = 1
     except KeyboardInterrupt:
         status = 130  # 128 + SIGINT, as shells report it
+    except Exception as error:
+        inner = re.search(r"\bUserError: (.+)", str(error))  # of a function that a graph called
+        if not inner:
+            raise
+        print(f"error: {inner[1]}", file=sys.stderr)
+        status = 1
     sys.exit(status)
 
 
@@ -54,7 +61,9 @@ def parser(description, networks, datasets):
     """
     result = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("--network", metavar="NAME", choices=networks, help=", ".join(networks))
-    result.add_argument("--dataset", metavar="NAME", choices=datasets, help=", ".join(datasets))
+    result.add_argument(
+        "--dataset", metavar="NAME", help=f"{', '.join(datasets)}, or pictures of your own: a folder or a table"
+    )
     result.add_argument(
         "--device", metavar="NAME", default="auto",
         help="cpu, gpu or a name such as /device:GPU:1; auto, the default, is the first GPU, or the CPU",
@@ -77,12 +86,12 @@ def add_data_dir(parser):
     )
 
 
-def positive(kind):
-    """The type of a flag that takes a number of a kind, int or float, above 0 and below 2³¹."""
+def positive(kind, most=2**31 - 1):
+    """The type of a flag that takes a number of a kind, int or float, above 0."""
 
     def parse(text):
-        if not 0 < kind(text) < 2**31:
-            raise argparse.ArgumentTypeError(f"{text} is out of range")
+        if not 0 < kind(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text} is out of range: above 0, up to {most}")
         return kind(text)
 
     parse.__name__ = kind.__name__  # argparse names it where kind(text) fails

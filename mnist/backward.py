@@ -21,10 +21,12 @@ from common.data import datasets
 from common.graph import batches, device, optimization
 from common.training import checkpoints, hooks, trainer
 from common.training.report import Report
-from mnist.forward import NETWORKS, forward
+from mnist.forward import IMAGE_SIZE, NETWORKS, forward
+from mnist.picture_to_input import READERS
 
 import tensorflow.compat.v1 as tf
 
+AS = "your own pictures: ink on paper, the default; plain, that of TFRecords: the whole picture in grey, as it is"
 IMAGE_MEAN, IMAGE_STD = 0.0, 255.0  # the input is (pixel - mean) / std: 0 is paper, and so is the convolutions' padding
 
 
@@ -38,14 +40,17 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
     recipe, seed = run.recipe, run.seed
     tf.set_random_seed(seed)
     with tf.device(device_name):
-        # Data: uint8, kept on the device.
-        train = batches.on_device(data.train, "train_data")
+        # Data: uint8, kept on the device, or streamed from the disk.
+        train = batches.source(data.train, "train_data")
 
         # Batch: a function of (seed, global step) alone.
         global_step = tf.train.get_or_create_global_step()
         step = tf.identity(global_step, "step")  # read once, before the train step increments it
-        images, labels = batches.shuffled(train, step, recipe.batch_size, seed)
-        images = batches.random_affine(images, step, seed, recipe.degrees, recipe.scale, recipe.shear, recipe.shift)
+        images, labels = batch = batches.shuffled(train, step, recipe.batch_size, seed)
+        affine = recipe.degrees, recipe.scale, recipe.shear, recipe.shift, recipe.edges
+        images = batches.random_affine(images, step, seed, *affine)
+        images = batches.random_mirror(images, step, seed) if recipe.mirror else images
+        images = batches.random_light(images, step, seed, recipe.brightness, recipe.contrast)
 
         # Logits.
         x = batches.standardize(images, run.image_mean, run.image_std)
@@ -54,7 +59,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
 
         # Loss: of the data, and the terms that the weights left in a collection.
         with tf.name_scope("loss"):
-            data_loss = optimization.data_loss(recipe, labels, logits)
+            data_loss = optimization.data_loss(recipe, labels, logits, data.train.labels)
             loss = tf.reduce_sum([data_loss, *tf.get_collection("losses")], name="sum")  # add_n's order varies
         with tf.name_scope("accuracy"):
             accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels), tf.float32))
@@ -92,7 +97,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
 
     # Session: with the variables of the newest checkpoint, or their initial values. Loop.
     scaffold = tf.train.Scaffold(
-        saver=saver, local_init_op=tf.local_variables_initializer(), local_init_feed_dict=train.feed | evaluation_feed
+        saver=saver, init_fn=checkpoints.starting(run, ema), local_init_feed_dict=train.feed | evaluation_feed
     )
     with (
         tf.name_scope("session"),
@@ -101,7 +106,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
             checkpoint_dir=str(checkpoint_dir),
             scaffold=scaffold,
             config=device.session_config(device_name, run.precision),
-            hooks=[last, save, report, hooks.Summaries(writer), stop],
+            hooks=[last, save, report, hooks.Summaries(writer, batch), stop],
             save_checkpoint_steps=0,  # not by the stock hooks: they would put the logs beside the checkpoints
             save_summaries_steps=0,
             log_step_count_steps=0,
@@ -113,10 +118,14 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
 
 
 def main():
-    args = trainer.arguments(__doc__, NETWORKS, datasets.MNIST)
-    data = datasets.load_or_generate(datasets.MNIST, args.dataset, args.data_dir)
-    scale = IMAGE_MEAN, IMAGE_STD
-    run = trainer.describe(args.network, args.recipe, data, *scale, args.steps, args.seed, args.precision)
+    parser = trainer.parser(__doc__, NETWORKS, datasets.MNIST)
+    parser.add_argument("--as", dest="reading", choices=READERS, help=AS)
+    args = trainer.arguments(parser, "mnist", NETWORKS, datasets.MNIST)
+    data = trainer.load(args, NETWORKS, datasets.MNIST, READERS, IMAGE_SIZE, args.reading)
+    if args.only_pack:
+        return 0
+    how = IMAGE_MEAN, IMAGE_STD, args.steps, args.seed, args.precision, args.start_from
+    run = trainer.describe(args.network, args.recipe, data, *how)
     with trainer.locked_folders("mnist", args, run) as (run, checkpoint_dir, log_dir):
         if not trainer.begin(run, checkpoint_dir):
             return 0

@@ -27,6 +27,11 @@ WIDEST = 2.2  # times its height: no digit is wider
 WIDE = 1.25  # of the digits' median height: what is wider is digits that touch
 
 
+def reader(reading, size):
+    """How a picture becomes an input: a function of a Pillow image, by the name in run.json. size: 28, as all here."""
+    return READERS.get(reading, digit)
+
+
 def digit(image):
     """The digit in a picture, white on black, fit to 20×20, centred by mass in 28×28: uint8 [1, views, 28, 28, 1].
 
@@ -41,6 +46,20 @@ def digit(image):
         return [mask]
 
     return _views(find_ink(on_its_paper(image)), read)
+
+
+def symbol(image):
+    """What is drawn in a picture, as digit() gives it, whatever its width."""
+    return _views(find_ink(on_its_paper(image)), lambda ink: [cropped(strokes(ink))])
+
+
+def plain(image):
+    """The whole picture in grey, squeezed to a square: uint8 [1, 1, 28, 28, 1]. image: Pillow image, RGB."""
+    grey = image.convert("L").resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BOX)
+    return np.asarray(grey)[np.newaxis, np.newaxis, ..., np.newaxis]
+
+
+READERS = {"ink": symbol, "plain": plain}  # how pictures of one's own are read
 
 
 def digits(image):

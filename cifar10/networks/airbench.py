@@ -42,7 +42,10 @@ def whiten(x, kernels):
     with tf.variable_scope("whiten"):
         initializer = tf.initializers.he_normal() if kernels is None else tf.constant_initializer(kernels)
         channels = x.shape.as_list()[-1]
-        w = tf.get_variable("weights", [2, 2, channels, 8 * channels], initializer=initializer, trainable=False)
+        w = tf.get_variable(
+            "weights", [2, 2, channels, 8 * channels], initializer=initializer, trainable=False,
+            collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.MODEL_VARIABLES],
+        )
         x = tf.nn.conv2d(x, w, strides=1, padding="VALID")
         return layers.gelu(tf.nn.bias_add(x, layers.biases(8 * channels)))
 

@@ -35,11 +35,12 @@ def parser(description, networks, family):
     return result
 
 
-def answer(task, args, forward, networks, network_input, tta=False):
+def answer(task, args, forward, networks, reader, tta=False):
     """Classifies the pictures that the flags name, or serves a page; prints and draws. Returns the exit status.
 
-    network_input(image): what the network takes of a Pillow image, uint8 [items, views, height, width, channels]; may
-    raise UserError. A picture that cannot be used is reported, the others are still classified, and the status is 1.
+    reader(reading, size), as run.json has them: a function of a Pillow image that gives what the network takes, uint8
+    [items, views, height, width, channels]; may raise UserError. A picture that cannot be used is reported, the others
+    are still classified, and the status is 1.
     """
     if bool(args.pictures) == args.serve:
         raise UserError("name the pictures to classify, or --serve for a page in the browser; one of the two")
@@ -47,12 +48,15 @@ def answer(task, args, forward, networks, network_input, tta=False):
         if getattr(args, flag) not in (None, False):
             raise UserError(f"--{flag.replace('_', '-')} goes {'without' if args.serve else 'with'} --serve")
     device_name = device.resolve(args.device)
-    checkpoint, others = _checkpoint(task, args)
+    checkpoint, count = _checkpoint(task, args)
     run = runs.read(checkpoint.parent, networks)
+    another = f"--dataset {task} asks the task's own" if run.dataset_folder else "--checkpoint asks another one"
+    others = f" (best of {count}; {another})" if count else ""
     accuracy = run.validation_accuracy if str(checkpoint) == checkpoints.latest(checkpoint.parent) else None
     accuracy = "not known" if accuracy is None else f"{accuracy:.4f}"
     who = f"{run.title}, validation accuracy {accuracy}, {command_line.shown(checkpoint)}{others}"
-    network = classifier.Classifier(forward, run, checkpoint, device_name, tta)
+    network = classifier.Classifier(forward, run, checkpoint, device_name, tta and run.mirrors)
+    network_input = reader(run.reading, run.image_size)
     if args.serve:
         from common.app import page  # here, as only this needs it
 
@@ -96,11 +100,11 @@ def _percent(share):
 
 
 def _checkpoint(task, args):
-    """The one that the flags ask for, or that of the best network; and how to ask another one."""
+    """The one that the flags ask for, and 0; or that of the best network, and of how many."""
     if args.checkpoint:
-        return checkpoints.named(args.checkpoint), ""
+        return checkpoints.named(args.checkpoint), 0
     directory, count = checkpoints.best(args.checkpoint_dir, task, args.network, args.dataset)
-    return checkpoints.named(directory), f" (best of {count}; --checkpoint asks another one)"
+    return checkpoints.named(directory), count
 
 
 def _row(path, answer, annotated):
@@ -119,10 +123,13 @@ def _print_summary(args, rows, class_names, output_dir):
     if args.json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     elif args.csv:
-        fields = ["picture", "answer", "sure", "probability", *class_names, "annotated", "error"]
+        own = ["picture", "answer", "sure", "probability", "annotated", "error"]
+        columns = {name: f"class {name}" if name in own else name for name in class_names}
+        fields = [*own[:4], *columns.values(), *own[4:]]
         writer = csv.DictWriter(sys.stdout, fields, restval="", extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(row | row.get("probabilities", {}) for row in rows)
+        for row in rows:
+            writer.writerow(row | {columns[name]: p for name, p in row.get("probabilities", {}).items()})
     else:
         done = sum("error" not in row for row in rows)
         print(f"{done} of {len(rows)} pictures; annotated in {command_line.shown(output_dir)}")

@@ -15,7 +15,8 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 from scipy import ndimage
 
-BATCH_SIZE = 100  # things to classify a run of the graph: bounds the memory
+BATCH_SIZE = 100  # things to classify a run of the graph, at most
+PIXELS = 110_000  # of the things to classify a run of the graph: bounds the memory
 CHUNK = 50  # pictures that are held at a time
 SHOWN_SIZE = (640, 640)  # pixels, at most, of a picture that is shown again
 SURE = 0.6  # an answer of less probability is "not sure"
@@ -39,8 +40,9 @@ class Answer(NamedTuple):
 
     @property
     def text(self):
-        """The most probable class of each item: "7", or "90210"."""
-        return "".join(self.class_names[c] for c in self.probabilities.argmax(axis=1))
+        """The most probable class of each item: "7", or "90210", or "plus minus" where names are longer."""
+        between = "" if all(len(name) == 1 for name in self.class_names) else " "
+        return between.join(self.class_names[c] for c in self.probabilities.argmax(axis=1))
 
     @property
     def probability(self):
@@ -83,10 +85,14 @@ class Classifier:
     def probabilities(self, images):
         """images: uint8 [n, height, width, channels]. Returns float [n, classes]."""
         batches = [
-            self._session.run(self._probabilities, {self._x: images[i : i + BATCH_SIZE]})
-            for i in range(0, len(images), BATCH_SIZE)
+            self._session.run(self._probabilities, {self._x: images[part]}) for part in self._parts(len(images))
         ]
         return np.concatenate(batches)
+
+    def _parts(self, count):
+        """Slices of things to classify, each of one run of the graph."""
+        size = min(BATCH_SIZE, max(1, PIXELS // self.run.image_size**2))
+        return [slice(start, start + size) for start in range(0, count, size)]
 
     def saliency(self, images, classes):
         """Which pixels decided: float [n, height, width], 0 to 1.
@@ -95,10 +101,8 @@ class Classifier:
         Convolutional Networks", 2013). images: uint8 [n, height, width, channels]. classes: int [n].
         """
         gradients = [
-            self._session.run(
-                self._gradient, {self._x: images[i : i + BATCH_SIZE], self._class: classes[i : i + BATCH_SIZE]}
-            )
-            for i in range(0, len(images), BATCH_SIZE)
+            self._session.run(self._gradient, {self._x: images[part], self._class: classes[part]})
+            for part in self._parts(len(images))
         ]
         size = np.abs(np.concatenate(gradients)).max(axis=-1)
         size = ndimage.gaussian_filter(size, (0, SMOOTHING, SMOOTHING))

@@ -1,16 +1,17 @@
 """What an app saw and said, as a picture. Drawn with Pillow: matplotlib would take ten times as long for each."""
 
-import functools
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+from common import fonts
+
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 HEIGHT, MARGIN, TITLE = 280, 20, 36  # pixels
 BLUE, ORANGE, GREY, BLACK = "#1f77b4", "#e07020", "#9aa0a6", "#202124"
-MOST_BARS = 10
+MOST_BARS, LONGEST_NAME = 10, 30  # of a name: characters
 COLUMNS, TILE = 2, (900, 280)  # of a sheet; pixels
 SHEET = 100  # cards
 WAITING = 20  # cards that wait to be drawn: bounds the memory
@@ -84,15 +85,11 @@ class Cards:
         self._tiles, self._path = [], None
 
 
-@functools.cache
-def _font(size):
-    return ImageFont.load_default(size)
-
-
 def _titled(text, panel, color=GREY):
-    width = max(panel.width, math.ceil(_font(17).getlength(text)))
+    font, text = fonts.drawn(text, 17)
+    width = max(panel.width, math.ceil(font.getlength(text)))
     result = Image.new("RGB", (width, HEIGHT), "white")
-    ImageDraw.Draw(result).text((0, 6), text, color, _font(17))
+    ImageDraw.Draw(result).text((0, 6), text, color, font)
     result.paste(panel, (0, TITLE))
     return result
 
@@ -132,19 +129,24 @@ def overlay(view, saliency):
 def _bars(probabilities, class_names, side):
     """A bar for each class, the ten most probable ones where there are more."""
     shown = sorted(np.argsort(-probabilities, kind="stable")[:MOST_BARS])
-    step, font = side / len(shown), _font(15)
-    left = 12 + math.ceil(max(font.getlength(class_names[c]) for c in shown))
+    step = side / len(shown)
+    labels = [fonts.drawn(_short(class_names[c]), 15) for c in shown]
+    left = 12 + math.ceil(max(font.getlength(text) for font, text in labels))
     full = 200  # pixels, of a bar of 100 %
     image = Image.new("RGB", (left + full + 70, side), "white")
     draw = ImageDraw.Draw(image)
-    for row, c in enumerate(shown):
+    for row, (c, (font, text)) in enumerate(zip(shown, labels, strict=True)):
         middle, end = (row + 0.5) * step, left + full * float(probabilities[c])
-        draw.text((left - 8, middle), class_names[c], BLACK, font, anchor="rm")
+        draw.text((left - 8, middle), text, BLACK, font, anchor="rm")
         color = ORANGE if c == probabilities.argmax() else BLUE
         draw.rectangle([left, middle - step * 0.36, max(end, left + 1), middle + step * 0.36], color)
         if probabilities[c] >= 0.001:
-            draw.text((end + 6, middle), f"{probabilities[c]:.1%}", BLACK, font, anchor="lm")
+            draw.text((end + 6, middle), f"{probabilities[c]:.1%}", BLACK, fonts.drawn("", 15)[0], anchor="lm")
     return image
+
+
+def _short(name):
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def _items(answer, side):
@@ -156,7 +158,8 @@ def _items(answer, side):
     for i, (view, saliency, probabilities) in enumerate(parts):
         image.paste(_framed(view, tile - 6), (i * tile, 0))
         image.paste(_framed(overlay(view, saliency), tile - 6), (i * tile, tile))
-        text = answer.class_names[probabilities.argmax()]
-        draw.text((i * tile + tile / 2, 2 * tile + 20), text, BLACK, _font(28), anchor="mm")
-        draw.text((i * tile + tile / 2, 2 * tile + 44), f"{probabilities.max():.0%}", GREY, _font(14), anchor="mt")
+        font, text = fonts.drawn(answer.class_names[probabilities.argmax()], 28)
+        share, middle = f"{probabilities.max():.0%}", i * tile + tile / 2
+        draw.text((middle, 2 * tile + 20), text, BLACK, font, anchor="mm")
+        draw.text((middle, 2 * tile + 44), share, GREY, fonts.drawn(share, 14)[0], anchor="mt")
     return image

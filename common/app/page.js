@@ -2,6 +2,7 @@
 const $ = (id) => document.getElementById(id);
 const canvas = $("canvas"), pen = canvas.getContext("2d");
 const PEN_WIDTH = 26; // of the canvas's 540 rows
+const MOST_BARS = 20;
 const LIVE = 120; // ms between two looks at a stroke that is being drawn
 let pointer = null, last = null; // the one that draws, and where it was
 let about = null, newest = 0, waiting = false, looked = 0;
@@ -126,8 +127,10 @@ function figure(source, text) {
 
 function bars(probabilities) {
   const rows = $("bars").children;
+  const least = probabilities ? [...probabilities].sort((a, b) => b - a)[MOST_BARS - 1] ?? 0 : 0; // to be shown
   about?.classes.forEach((name, i) => {
     const share = probabilities?.[i] ?? 0;
+    rows[i].hidden = rows.length > MOST_BARS && (probabilities ? !share || share < least : i >= MOST_BARS);
     rows[i].classList.toggle("best", share > 0 && share === Math.max(...probabilities));
     rows[i].querySelector("i").style.width = `${100 * share}%`;
     rows[i].querySelector("span").textContent = share >= 0.001 ? `${(100 * share).toFixed(1)} %` : "";
@@ -147,7 +150,7 @@ document.addEventListener("paste", (event) => take(event.clipboardData.files[0])
 
 async function start() {
   about = await (await fetch("about")).json();
-  const digits = about.classes.join("") === "0123456789";
+  const digits = about.task === "mnist" && about.classes.join("") === "0123456789";
   const ink = about.task === "mnist" ? "Which of these is it?" : "What is in the photo?";
   $("heading").textContent = document.title = digits ? "Which digit is it?" : ink;
   $("title").textContent = about.title;
@@ -156,7 +159,7 @@ async function start() {
     const row = document.createElement("div");
     row.className = "bar";
     row.append(...["b", "i", "span"].map((tag) => document.createElement(tag)));
-    row.firstChild.textContent = name;
+    row.firstChild.textContent = row.firstChild.title = name;
     return row;
   }));
   $("examples").replaceChildren(...about.examples.map((name) => {

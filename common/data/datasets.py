@@ -1,4 +1,4 @@
-"""Data sets in memory: each task's own, its relatives, and drawn images for machines that cannot get a real one.
+"""Data sets: each task's own, its relatives, drawn images for machines that cannot get a real one, and packed pictures.
 
 A family, such as MNIST at the end, is a dict from names to loaders; the first is the task's own. A loader takes the
 folder that keeps data, looks into its subfolder of that name, and downloads what is not there. It raises
@@ -9,24 +9,30 @@ import functools
 import hashlib
 import sys
 import textwrap
+from pathlib import Path
 from typing import NamedTuple
 
-from common.data import cifar10_files, download, generated, mnist_files
+from common.data import cifar10_files, download, generated, mnist_files, records
+from common.errors import UserError
 
 import numpy as np
+import psutil
 
 VALIDATION_IMAGES = 5000  # the last ones of the training files, held out to choose with
 
 
 class Split(NamedTuple):
-    """images: uint8 [n, height, width, channels]; labels: uint8 [n]."""
+    """images: uint8 [n, height, width, channels], an array or records.Images; labels: integers [n]."""
 
     images: np.ndarray
     labels: np.ndarray
 
 
 class DataSet(NamedTuple):
-    """One data set. `title` stands beside every figure measured on it; `digest` tells its content from any other."""
+    """One data set. `title` stands beside every figure measured on it; `digest` tells its content from any other.
+
+    Of packed pictures: reading: how the app reads a picture for it, a name that the task knows. folder: where they are.
+    """
 
     name: str
     title: str
@@ -35,6 +41,8 @@ class DataSet(NamedTuple):
     train: Split
     validation: Split
     test: Split
+    reading: str = ""
+    folder: str = ""
 
 
 def load_or_generate(family, name, data_dir):
@@ -51,6 +59,37 @@ def load_or_generate(family, name, data_dir):
         )
         print(textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
         return data
+
+
+def load(family, name, data_dir, folder=""):
+    """The data set of a name, or in a packed folder of data_dir or elsewhere.
+
+    folder: where it was packed. Raises UserError where there is none of this name.
+    """
+    if name in family:
+        return family[name](data_dir)
+    for place in filter(None, [Path(data_dir) / name, folder, name]):
+        if records.is_packed(place):
+            return packed(place)
+    raise UserError(
+        f"there is no data set {name!r} in {data_dir}{f' or {folder}' if folder else ''}; pack the pictures again, or "
+        f"name another: {', '.join(family)}"
+    )
+
+
+def packed(folder, in_memory=None):
+    """The data set in a folder that packing.pack() made. in_memory: bytes; of more, images stay on the disk.
+
+    Without it, half of the memory that is free is enough. Raises UserError where a file is damaged.
+    """
+    limit = psutil.virtual_memory().available / 2 if in_memory is None else in_memory
+    told = records.read(folder)
+    splits = [records.part(folder, told, name) for name in records.PARTS]
+    if sum(images.nbytes for images, _ in splits) <= limit:
+        splits = [(images[:], labels) for images, labels in splits]
+    splits = [Split(*split) for split in splits]
+    folder = Path(folder).resolve()
+    return DataSet(folder.name, told.title, told.class_names, told.digest, *splits, told.reading, str(folder))
 
 
 def _mnist_like(name, data_dir):

@@ -70,7 +70,7 @@ def read(source, name=None):
     damaged or too large.
     """
     with contextlib.ExitStack() as alone:
-        image, orientation = _decoded(source, name or source, alone)
+        image, orientation = _decoded(source, source if name is None else name, alone)
         small = _small_rgb(image)
     small.getexif()[ORIENTATION] = orientation
     return ImageOps.exif_transpose(small)
@@ -81,6 +81,8 @@ def _decoded(source, name, alone):
 
     alone: an ExitStack; a large picture is the only one until that ends.
     """
+    if isinstance(source, str | os.PathLike) and os.path.exists(source) and not os.path.isfile(source):  # noqa: PTH110, PTH113
+        raise UserError(f"{name} is {'a folder without pictures' if os.path.isdir(source) else 'not a file'}")  # noqa: PTH112
     try:
         with Image.open(source, formats=FORMATS) as image:
             size = image.size
@@ -94,8 +96,6 @@ def _decoded(source, name, alone):
             return image, image.getexif().get(ORIENTATION, 1)
     except FileNotFoundError:
         raise UserError(f"{name} {'matches nothing' if glob.has_magic(str(name)) else 'does not exist'}") from None
-    except IsADirectoryError:
-        raise UserError(f"{name} is a folder without pictures") from None
     except UnidentifiedImageError:
         raise UserError(f"{name} is not a picture that can be read (PNG, JPEG, HEIC, WebP, GIF, TIFF …)") from None
     except UNREADABLE as error:

@@ -1,12 +1,15 @@
 """Batches inside the graph: images that stay on the device, and examples that are a pure function of the step."""
 
 import zlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 ROUNDS = 12  # of the cipher that shuffles: with 4 the orders of two epochs correlate by up to 0.8, from 8 on not at all
+EDGES = {"black": "CONSTANT", "mirrored": "REFLECT"}  # what comes in where an image is turned or moved
+READERS, AHEAD = 2, 4  # of streamed images: batches that are read at once, and that wait
 
 
 class OnDevice(NamedTuple):
@@ -20,13 +23,40 @@ class OnDevice(NamedTuple):
     feed: dict
     size: int
 
+    def take(self, indices):
+        return tf.gather(self.images, indices), tf.gather(self.labels, indices)
+
+
+class Streamed(NamedTuple):
+    """A split whose images stay on the disk. images: uint8, read by index. labels: integers [n]."""
+
+    images: Sequence
+    labels: np.ndarray
+    feed: dict
+    size: int
+
+    def take(self, indices):
+        images, labels = tf.numpy_function(
+            lambda i: (self.images[i], self.labels[i].astype(np.int32)), [indices], [tf.uint8, tf.int32]
+        )
+        images.set_shape([*indices.shape, *self.images.shape[1:]])
+        labels.set_shape(indices.shape)
+        return images, labels
+
+
+def source(split, name):
+    """Where batches come from: a datasets.Split on the device, or streamed if its images are not in memory."""
+    if isinstance(split.images, np.ndarray):
+        return on_device(split, name)
+    return Streamed(*split, {}, len(split.labels))
+
 
 def on_device(split, name):
     """Variables for a datasets.Split, placed by the tf.device in force."""
     feed, variables = {}, []
     with tf.variable_scope(name):
         for part, array in zip(("images", "labels"), split, strict=True):
-            value = tf.placeholder(tf.uint8, array.shape, part)
+            value = tf.placeholder(array.dtype, array.shape, part)
             feed[value] = array
             variables.append(
                 tf.get_variable(part, initializer=value, trainable=False, collections=[tf.GraphKeys.LOCAL_VARIABLES])
@@ -41,22 +71,40 @@ def shuffled(data, step, batch_size, seed):
     So a batch depends on (seed, step) alone: nothing has to be saved for a later run to continue the same stream.
     step: scalar int64 tensor, 0 at the first batch.
     """
-    with tf.name_scope("batch"):
+    def indices(step):
         position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
         epoch, offset = position // data.size, position % data.size
         key = tf.stack([tf.fill([batch_size], tf.constant(seed, tf.int64)), epoch, tf.zeros_like(epoch)], axis=1)
         last = tf.constant(data.size - 1, tf.int64)
-        return _take(data, tf.raw_ops.RandomIndexShuffle(index=offset, seed=key, max_index=last, rounds=ROUNDS))
+        return tf.raw_ops.RandomIndexShuffle(index=offset, seed=key, max_index=last, rounds=ROUNDS)
+
+    with tf.name_scope("batch"):
+        if isinstance(data, Streamed):
+            return _cast(*_read_ahead(data, step, indices))
+        return _cast(*data.take(indices(step)))
+
+
+def _read_ahead(data, step, indices):
+    """The batch of a step while the next ones are read. The stream begins at the step at which it is initialised.
+
+    One run of the graph takes one batch: a run that did not train would take the next step's, and the assertion fails.
+    """
+    batches = tf.data.Dataset.range(step, tf.int64.max).map(lambda at: (at, indices(at)))
+    batches = batches.map(lambda at, i: (at, *data.take(i)), num_parallel_calls=READERS, deterministic=True)
+    iterator = tf.data.make_initializable_iterator(batches.prefetch(AHEAD))
+    tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, iterator.initializer)
+    at, images, labels = iterator.get_next()
+    with tf.control_dependencies([tf.assert_equal(at, step, message="the stream of batches is at another step")]):
+        return tf.identity(images), tf.identity(labels)
 
 
 def in_order(data, start, batch_size):
     """Examples start, start + 1, … (scalar int64 tensor): at most batch_size, fewer where the data ends."""
     with tf.name_scope("batch"):
-        return _take(data, tf.range(start, tf.minimum(start + batch_size, data.size)))
+        return _cast(*data.take(tf.range(start, tf.minimum(start + batch_size, data.size))))
 
 
-def _take(data, indices):
-    images, labels = tf.gather(data.images, indices), tf.gather(data.labels, indices)
+def _cast(images, labels):
     return tf.cast(images, tf.float32), tf.cast(labels, tf.int32)
 
 
@@ -66,12 +114,13 @@ def standardize(images, mean, std):
         return (images - mean) / std
 
 
-def random_affine(images, step, seed, degrees, scale, shear, shift):
-    """Turns, stretches, slants and moves each image at random, keyed by (seed, step); black comes in at the edges.
+def random_affine(images, step, seed, degrees, scale, shear, shift, edges="black"):
+    """Turns, stretches, slants and moves each image at random, keyed by (seed, step).
 
     images: float32 [batch, height, width, channels]. degrees: largest turn either way. scale: largest change of height
     and of width, each by a factor up to 1 + scale or its inverse. shear: largest slant, in pixels per row.
-    shift: largest move of the image's middle along each axis, in pixels, whatever else is done to it.
+    shift: largest move of the image's middle along each axis, in pixels, whatever else is done to it. edges: what comes
+    in there, one of EDGES.
     """
     if not any((degrees, scale, shear, shift)):
         return images
@@ -95,6 +144,7 @@ def random_affine(images, step, seed, degrees, scale, shear, shift):
             transforms=tf.stack([a, b, c, d, e, f, tf.zeros_like(a), tf.zeros_like(a)], axis=1),
             output_shape=[height, width],
             fill_value=0.0,
+            fill_mode=EDGES[edges],
             interpolation="BILINEAR",
         )
 

@@ -2,6 +2,7 @@
 
 from common.graph import layers
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 PENALTIES = {"l2": layers.l2, "l1": layers.l1}
@@ -51,16 +52,21 @@ def _hinge(targets, logits):
 LOSSES = {"cross_entropy": _cross_entropy, "mean_squared_error": _mean_squared_error, "hinge": _hinge}
 
 
-def data_loss(recipe, labels, logits):
+def data_loss(recipe, labels, logits, train_labels=()):
     """The recipe's loss of a batch, float32 scalar: the mean over the images, or the sum.
 
-    labels: int32 [batch]. logits: float32 [batch, classes].
+    labels: int32 [batch]. logits: float32 [batch, classes]. train_labels: int [n], all; where the recipe balances
+    the classes, an image weighs in inverse proportion to how many there are of its class, 1 on average.
     """
     with tf.name_scope(recipe.loss):
         classes = logits.shape.as_list()[-1]
         share = recipe.label_smoothing
         targets = tf.one_hot(labels, classes, on_value=1 - share + share / classes, off_value=share / classes)
         each = LOSSES[recipe.loss](targets, logits)
+        if recipe.class_weights == "balanced":
+            counts = np.bincount(train_labels, minlength=classes)
+            weights = len(train_labels) / np.count_nonzero(counts) / counts.clip(1)
+            each *= tf.gather(tf.constant(weights, tf.float32), labels)
         return tf.reduce_sum(each) if recipe.reduction == "sum" else tf.reduce_mean(each)
 
 

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from common.command_line import CHECKPOINT_DIR, shown
+from common.command_line import CHECKPOINT_DIR, ROOT, shown
 from common.errors import UserError
 from common.training import runs
 
@@ -65,12 +65,15 @@ def step(path):
 def best(root, task, network, dataset):
     """The folder of the most accurate run on the validation images that has a checkpoint, and how many there are.
 
-    network: or any, if None. dataset: or the task's own, if None. Of equal ones it is the newest; the network that
-    comes with the repository, if that is in root, is the last. Raises UserError with the command that makes one.
+    network: or any, if None. dataset: or if None, the user's own pictures that were trained on last; without such, the
+    task's own. Of equal ones it is the newest; the network that comes with the repository, if that is in root, is the
+    last. Raises UserError with the command that makes one.
     """
-    found = [(d, run) for d, run in runs.find(root, task, network, dataset or task) if latest(d)]
+    every = [(d, run) for d, run in runs.find(root, task, network) if latest(d)]
+    meant = dataset or next((run.dataset for _, run in every if run.dataset_folder), task)
+    found = [(d, run) for d, run in every if run.is_on(meant)]
     if not found:
-        others = sorted({run.dataset for d, run in runs.find(root, task, network) if latest(d)})
+        others = sorted({run.dataset for _, run in every})
         raise _none_yet(
             root, task, network, dataset, f"; there is one of --dataset {', '.join(others)}" if others else ""
         )
@@ -98,6 +101,39 @@ def newest(root, task, network, dataset, wait):
             print(f"waiting for the first checkpoint in {place}{command}", flush=True)
             told = True
         time.sleep(1)
+
+
+def starting(run, ema):
+    """What gives a new run the weights that it starts from: an init_fn for tf.train.Scaffold, or None.
+
+    Of the checkpoint run.start_from it takes the averages of all that fits by name and shape; tells what starts anew.
+    run: runs.Run. ema: the moving averages of the graph. Raises UserError if nothing fits.
+    """
+    if not run.start_from:
+        return None
+    path = ROOT / run.start_from
+    reader = tf.train.NewCheckpointReader(str(path))
+    held = reader.get_variable_to_shape_map()
+    variables = list(dict.fromkeys(tf.trainable_variables() + tf.moving_average_variables() + tf.model_variables()))
+    taken = {}  # name in the checkpoint: variable
+    for variable in variables:
+        for name in ema.average_name(variable), variable.op.name:
+            if held.get(name) == variable.shape.as_list():
+                taken.setdefault(name, variable)
+                break
+    anew = [v.op.name for v in variables if not any(v is other for other in taken.values())]
+    if not taken:
+        raise UserError(f"nothing in {run.start_from} fits {run.network}; give --start-from none, or another --network")
+
+    def start(scaffold, session):
+        for name, variable in taken.items():
+            for each in variable, ema.average(variable):
+                if each is not None:  # what is not trained has no average
+                    each.load(reader.get_tensor(name), session)
+        which = f"; anew: {', '.join(anew)}" if anew else ""
+        print(f"starts from {run.start_from}: {len(taken)} of its {len(variables)} variables{which}", flush=True)
+
+    return start
 
 
 def _none_yet(root, task, network, dataset, others=""):

@@ -7,7 +7,8 @@ from common.graph import batches
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-BATCH_SIZE = 1000  # images a run of the graph
+BATCH_SIZE = 1000  # images a run of the graph, at most
+PIXELS = 1_100_000  # of the images a run of the graph: bounds the memory
 
 
 class Evaluation(NamedTuple):
@@ -43,6 +44,11 @@ class Evaluation(NamedTuple):
         with np.errstate(invalid="ignore"):
             return counts.diagonal() / counts.sum(axis=1)
 
+    @property
+    def class_mean(self):
+        """The mean of the accuracies on each class that has images, 0 to 1: every class counts the same."""
+        return float(np.nanmean(self.class_accuracies()))
+
     def most_confidently_wrong(self, count):
         """Indices of at most `count` wrong images, the surest first."""
         wrong = np.flatnonzero(self.predictions != self.labels)
@@ -54,6 +60,7 @@ def logits(forward, run, images, tta=False):
 
     forward: the task's. run: runs.Run. tta: test-time augmentation, the mean over an image and its mirror image.
     """
+    tta = tta and getattr(run.recipe, "mirror", 1)  # what was not mirrored in training, as letters, is not here
     views = tf.concat([images, batches.mirror(images)], axis=0) if tta else images
     x = batches.standardize(views, run.image_mean, run.image_std)
     result = forward(x, False, None, run.network, len(run.class_names))
@@ -67,11 +74,12 @@ def evaluator(data, network, name="evaluation"):
     """
     with tf.name_scope(name):
         start = tf.placeholder(tf.int64, [], "start")
-        images, labels = batches.in_order(data, start, BATCH_SIZE)
+        batch_size = min(BATCH_SIZE, max(1, PIXELS // int(np.prod(data.images.shape[1:3]))))
+        images, labels = batches.in_order(data, start, batch_size)
         fetches = tf.nn.softmax(network(images)), labels
 
     def evaluate(session):
-        parts = [session.run(fetches, {start: i}) for i in range(0, data.size, BATCH_SIZE)]
+        parts = [session.run(fetches, {start: i}) for i in range(0, data.size, batch_size)]
         return Evaluation(*map(np.concatenate, zip(*parts, strict=True)))
 
     return evaluate
@@ -103,6 +111,7 @@ class Log:
         }
         summary = tf.Summary()
         summary.value.add(tag=f"accuracy/{self._split}", simple_value=result.accuracy)
+        summary.value.add(tag=f"accuracy/{self._split}_class_mean", simple_value=result.class_mean)
         summary.value.add(tag="loss/cross_entropy", simple_value=result.cross_entropy)
         for tag, png in pictures.items():
             summary.value.add(tag=tag, image=tf.Summary.Image(encoded_image_string=png))

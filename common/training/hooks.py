@@ -88,8 +88,9 @@ class Save(CountSteps):
 class Summaries(CountSteps):
     """Writes the summaries of the graph for TensorBoard: scalars often, histograms and pictures now and then."""
 
-    def __init__(self, writer):
-        self._writer = writer
+    def __init__(self, writer, batch):
+        """batch: the tensors of images and labels: pictures are of the last one, without taking the next."""
+        self._writer, self._batch = writer, batch
         self._scalars = tf.summary.merge_all(name="summaries")
         self._pictures = tf.summary.merge_all(PICTURES, name="summaries")
 
@@ -101,14 +102,18 @@ class Summaries(CountSteps):
         self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), self.step + 1)
 
     def before_run(self, run_context):
-        return tf.train.SessionRunArgs(self._scalars) if self._is_due(self.step + 1, SUMMARY_STEPS) else None
+        scalars = self._scalars if self._is_due(self.step + 1, SUMMARY_STEPS) else []
+        batch = self._batch if self._is_due(self.step + 1, PICTURE_STEPS) else []
+        return tf.train.SessionRunArgs((scalars, batch))
 
-    def after_step(self, run_context, scalars):
+    def after_step(self, run_context, results):
+        scalars, batch = results
         if scalars:
             self._writer.add_summary(scalars, self.step)
         if self._is_due(self.step, PICTURE_STEPS):  # in a run of its own: a histogram of NaN fails it
             try:
-                self._writer.add_summary(run_context.session.run(self._pictures), self.step)
+                pictures = run_context.session.run(self._pictures, dict(zip(self._batch, batch, strict=True)))
+                self._writer.add_summary(pictures, self.step)
             except tf.errors.InvalidArgumentError:
                 raise NotFinite(self.step, "a gradient or an activation is not finite") from None
 

@@ -2,12 +2,18 @@
 
 import io
 import logging
+import textwrap
+
+from common import fonts
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("agg")  # draws to files; needs no screen
 from matplotlib import pyplot as plt  # noqa: E402
 
+NUMBERED, LARGEST = 40, 18  # classes of a confusion picture, up to which all is written; inches
+LONGEST_NAME = 20  # characters
 BLUE, ORANGE, GREY = "#1f77b4", "#e07020", "#9aa0a6"
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "font.size": 10, "axes.titlesize": 11})
 
@@ -45,17 +51,22 @@ def curves(log_dir, title):
 
 def confusion(counts, class_names):
     """PNG bytes: rows are the true classes, columns the answers; the colour shows the mistakes only."""
-    figure, axis = plt.subplots(figsize=(4.8, 4.6), layout="constrained")
+    classes = len(counts)
+    side = min(max(4.6, 0.44 * classes), LARGEST)
+    figure, axis = plt.subplots(figsize=(side + 0.2, side), layout="constrained")
     mistakes = counts.copy()
     mistakes[range(len(counts)), range(len(counts))] = 0
     axis.imshow(mistakes, cmap="Oranges", vmax=max(mistakes.max(), 1) * 1.4)
-    for row, column in ((r, c) for r in range(len(counts)) for c in range(len(counts)) if counts[r, c]):
-        color = "grey" if row == column else "black"
-        axis.text(column, row, counts[row, column], ha="center", va="center", color=color)
-    ticks = range(len(class_names))
-    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, class_names)) > 3 else {}
-    axis.set_xticks(ticks, class_names, **turned)
-    axis.set_yticks(ticks, class_names)
+    if classes <= NUMBERED:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            color = "grey" if row == column else "black"
+            axis.text(column, row, counts[row, column], ha="center", va="center", color=color)
+    ticks = range(0, classes, -(-classes // NUMBERED))
+    names = [textwrap.shorten(class_names[tick], LONGEST_NAME, placeholder="…") for tick in ticks]
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, names)) > 3 else {}
+    family = fonts.family("".join(names))
+    axis.set_xticks(ticks, names, family=family, **turned)
+    axis.set_yticks(ticks, names, family=family)
     axis.set(xlabel="answer", ylabel="label", title=f"{mistakes.sum()} wrong of {counts.sum():,}")
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
@@ -70,7 +81,9 @@ def gallery(images, labels, answers, probabilities, class_names, columns=6):
         axis.axis("off")
     for axis, image, label, answer, probability in zip(axes.flat, images, labels, answers, probabilities, strict=False):
         axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
-        axis.set_title(f"{class_names[answer]} ({probability:.0%})\nlabel: {class_names[label]}", fontsize=9)
+        said, right = (textwrap.shorten(class_names[c], LONGEST_NAME, placeholder="…") for c in (answer, label))
+        title = f"{said} ({probability:.0%})\nlabel: {right}"
+        axis.set_title(title, fontsize=9, family=fonts.family(title))
     return _png(figure)
 
 

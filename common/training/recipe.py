@@ -8,6 +8,7 @@ import typing
 from typing import Annotated, Literal
 
 from common.errors import UserError
+from common.graph.batches import EDGES
 from common.graph.optimization import INITIALIZERS, LOSSES, OPTIMIZERS, PENALTIES, SCHEDULES
 
 import msgspec
@@ -31,12 +32,13 @@ def choice(meaning, names):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What the recipes of both tasks have. A task adds its augmentation; --set changes single entries."""
+    """What the recipes of both tasks have; --set changes single entries."""
 
     batch_size: whole("images a step")
     epochs: number("passes over the training images", positive=True)
     loss: choice("of the logits", LOSSES) = "cross_entropy"
     reduction: choice("of the loss, over the batch", ("mean", "sum")) = "mean"
+    class_weights: choice("of the loss; balanced: each class counts the same", ("none", "balanced")) = "none"
     label_smoothing: number("share of a label that is spread over all classes", below=1) = 0.0
     penalty: choice("of the weights: ½Σw² or Σ|w|", PENALTIES) = "l2"
     regularizer: number("factor of the penalty") = 0.0
@@ -52,6 +54,14 @@ class Recipe:
     moving_average_decay: number("of the weights' averages (EMA), per step", below=1)
     save_steps: whole("steps between checkpoints, and between evaluations")
     evaluate: choice("all: the training and test images too", ("validation", "all")) = "validation"
+    degrees: number("augmentation: largest turn either way, degrees") = 0.0
+    scale: number("augmentation: largest change of height and of width, a share") = 0.0
+    shear: number("augmentation: largest slant, pixels per row") = 0.0
+    shift: number("augmentation: largest move, pixels") = 0.0
+    edges: choice("what comes in there: black, or the image mirrored", EDGES) = "black"
+    mirror: whole("augmentation: 1 mirrors half of the images", least=0, below=2) = 0
+    brightness: number("augmentation: largest change either way, pixel values") = 0.0
+    contrast: number("augmentation: 0.8 multiplies the contrast by 0.2 to 1.8", below=1) = 0.0
 
 
 LASTING = ("exponential", "staircase")  # schedules that do not depend on the last step
@@ -59,8 +69,13 @@ NEEDS = {  # what an entry has an effect with
     "penalty": ("a regularizer above 0", lambda recipe: recipe.regularizer),
     "momentum": ("optimizer=momentum or nesterov", lambda recipe: recipe.optimizer in ("momentum", "nesterov")),
     "learning_rate_decay": ("schedule=exponential or staircase", lambda recipe: recipe.schedule in LASTING),
+    "edges": ("degrees, scale, shear or shift above 0", lambda recipe: any(_affine(recipe))),
     "decay_epochs": ("a learning_rate_decay other than 1", lambda recipe: recipe.learning_rate_decay != 1),
 }
+
+
+def _affine(recipe):
+    return recipe.degrees, recipe.scale, recipe.shear, recipe.shift
 
 
 def change(recipe, settings):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Generic, Literal, TypeVar
 
+from common.data import sources
 from common.errors import UserError, writing
 from common.graph.device import PRECISIONS
 from common.training.recipe import LASTING, Recipe
@@ -49,6 +50,9 @@ class Run(Generic[R]):
     recipe: R
     seed: Whole
     precision: Literal[tuple(PRECISIONS)] = "float32"
+    reading: str = ""  # how the app reads a picture: a name that the task knows; its usual way if empty
+    dataset_folder: str = ""  # where pictures of one's own were packed
+    start_from: str = ""  # the checkpoint whose weights it began with, from the repository on
     steps: Whole  # the last one
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     temperature: Annotated[float, Meta(ge=0.1, le=100)] = 1.0  # of the logits, see calibration.py
@@ -62,6 +66,15 @@ class Run(Generic[R]):
     @property
     def title(self):
         return f"{self.network} trained on {self.dataset_title}"
+
+    @property
+    def mirrors(self):
+        """Whether a mirror image shows the same class: of pictures of one's own, as letters, only the recipe knows."""
+        return bool(self.recipe.mirror or not self.dataset_folder)
+
+    def is_on(self, dataset):
+        """Whether a user means its data set by a name, or by the path of what was packed."""
+        return dataset == self.dataset or bool(self.dataset_folder) and sources.name(dataset) == self.dataset_title
 
     @property
     def image_shape(self):
@@ -84,6 +97,7 @@ def log_folder(log_dir, checkpoint_dir, task, directory):
 def find(root, task, network=None, dataset=None):
     """The runs in root/task, of this network and data set where they are not None: a list of (folder, Run).
 
+    dataset: its name, or the path of pictures of one's own.
     The one that was started or evaluated last is the first. Raises UserError if there are only ones whose run.json is
     damaged, apart from the one that comes with the repository.
     """
@@ -97,7 +111,9 @@ def find(root, task, network=None, dataset=None):
             found.append((path.parent, run))
     if damaged and all(d.name == PRETRAINED for d, _ in found):
         raise damaged
-    return [(d, run) for d, run in found if network in (None, run.network) and dataset in (None, run.dataset)]
+    return [
+        (d, run) for d, run in found if network in (None, run.network) and (dataset is None or run.is_on(dataset))
+    ]
 
 
 def indexes(directory):
@@ -149,7 +165,7 @@ def continued(directory, run):
     Raises UserError if they come from a run that differs in more than what saves, and the last step: training on would
     continue neither the one nor the other. The last step may differ where the schedule allows it.
     """
-    may_change = {"versions", "test_accuracy", *MEASURED, "recipe.save_steps", "recipe.evaluate"}
+    may_change = {"versions", "test_accuracy", "dataset_folder", *MEASURED, "recipe.save_steps", "recipe.evaluate"}
     may_change |= {"steps", "recipe.epochs"} if run.recipe.schedule in LASTING else set()
     if not indexes(directory):
         return run

@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 
 from common import command_line
+from common.data import datasets
 from common.errors import UserError
 from common.graph import batches, device
 from common.training import calibration, checkpoints, evaluation, runs
 
 import tensorflow.compat.v1 as tf
+
+MOST_CLASSES = 20  # whose accuracy is printed
 
 
 def parser(description, networks, family):
@@ -25,7 +28,7 @@ def parser(description, networks, family):
     )
     result.add_argument("--split", choices=["test", "validation"], default="test", help="default: %(default)s")
     result.add_argument(
-        "--on", metavar="NAME", choices=list(family), help="test on images of another data set than trained on"
+        "--on", metavar="NAME", help=f"test on images of another data set than trained on: {', '.join(family)}"
     )
     result.add_argument(
         "--export", metavar="DIR", type=Path, help="also write the averaged weights alone, and run.json, to that folder"
@@ -44,7 +47,7 @@ def test(forward, run, split, paths, device_name, *, raw=False, tta=False, skip_
     Yields (global step, evaluation.Evaluation) for each.
     """
     with tf.Graph().as_default(), tf.device(device_name):
-        data = batches.on_device(split, "data")
+        data = batches.source(split, "data")
         evaluate = evaluation.evaluator(data, lambda images: evaluation.logits(forward, run, images, tta))
         global_step = tf.train.get_or_create_global_step()
         variables = {v.op.name: v for v in tf.global_variables()} if raw else checkpoints.averages(run)
@@ -84,19 +87,22 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
         directory = checkpoints.newest(args.checkpoint_dir, task, args.network, args.dataset, wait=not args.once)
         paths = [checkpoints.latest(directory)] if args.once else checkpoints.follow(directory, args.interval)
     run = runs.read(directory, networks)
-    if run.dataset not in family:
-        raise UserError(f"{directory / 'run.json'} names the data set {run.dataset!r}; there are {', '.join(family)}")
-    data = family[args.on or run.dataset](args.data_dir)
+    if tta and not run.mirrors:
+        raise UserError("--tta looks at mirror images, too, and this network was not trained on such")
+    data = datasets.load(family, args.on or run.dataset, args.data_dir, "" if args.on else run.dataset_folder)
     if data.class_names != run.class_names:
         where = f"--on {args.on}" if args.on else directory / "run.json"
         raise UserError(f"{where}: {data.title} has other classes than {run.dataset_title} had in training")
+    if data.test.images.shape[1:] != tuple(run.image_shape):
+        sizes = ["×".join(map(str, shape)) for shape in (data.test.images.shape[1:], run.image_shape)]
+        raise UserError(f"{data.title} has images of {sizes[0]}, and the network was trained on {sizes[1]}")
     if not args.on and data.digest != run.dataset_sha256:
         print(f"warning: it was trained on other content than that of {data.title} here", file=sys.stderr)
     split = getattr(data, args.split)
 
     print(f"{run.title}: {len(split.labels):,} {args.split} images of {data.title}", flush=True)
     measured = ", ".join(["raw weights" if args.raw else "EMA", *(["TTA"] if tta else []), data.title])
-    name = "-".join(filter(None, [args.split, "raw" if args.raw else "", "tta" if tta else "", args.on]))
+    name = "-".join(filter(None, [args.split, "raw" if args.raw else "", "tta" if tta else "", args.on and data.name]))
     log_dir = runs.log_folder(args.log_dir, args.checkpoint_dir, task, directory) / name
     log_dir.mkdir(parents=True, exist_ok=True)
     log = evaluation.Log(log_dir, split.images, args.split, data.class_names, only_point=bool(args.checkpoint))
@@ -109,7 +115,8 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
     try:
         with contextlib.closing(tests):  # a session that is still open when Python ends would hang
             for step, result in tests:
-                print(f"step {step}  {args.split} accuracy {result.accuracy:.4f} ({measured})", flush=True)
+                accuracies = f"{args.split} accuracy {result.accuracy:.4f}, mean of classes {result.class_mean:.4f}"
+                print(f"step {step}  {accuracies} ({measured})", flush=True)
                 log.write(step, result)
         if args.export:
             if str(paths[0]) != checkpoints.latest(directory):  # the validation accuracy is of that one
@@ -118,12 +125,19 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
             print(f"exported    {command_line.shown(args.export)}")
     finally:  # after Ctrl-C too
         if result:
-            each = zip(data.class_names, result.class_accuracies(), strict=True)
             # The temperature is for the averaged weights and plain images, and known when the training has ended.
             if not (following or args.raw or tta or args.on):
                 print(f"calibration {_calibration(result, run)}")
-            print("by class    " + "  ".join(f"{name} {accuracy:.3f}" for name, accuracy in each))
+            print(f"by class    {_by_class(data.class_names, result.class_accuracies())}")
             print(f"log         {command_line.shown(log_dir)}")
+
+
+def _by_class(names, accuracies):
+    """The accuracy of each class; of the least accurate ones where there are many."""
+    each = [(name, accuracy) for name, accuracy in zip(names, accuracies, strict=True) if accuracy == accuracy]
+    shown = sorted(each, key=lambda one: one[1])[:MOST_CLASSES] if len(each) > MOST_CLASSES else each
+    more = f"  (the lowest of {len(each):,})" if len(each) > len(shown) else ""
+    return "  ".join(f"{name} {accuracy:.3f}" for name, accuracy in shown) + more
 
 
 def _calibration(result, run):

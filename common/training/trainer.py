@@ -3,10 +3,13 @@
 import argparse
 import contextlib
 import dataclasses
+import os
 import signal
+from pathlib import Path
 
 from common import command_line
-from common.command_line import shown
+from common.command_line import CHECKPOINT_DIR, ROOT, shown
+from common.data import datasets, packing, records
 from common.errors import UserError, writing
 from common.graph import batches, device
 from common.training import calibration, checkpoints, evaluation, hooks, runs
@@ -16,15 +19,10 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 
-def arguments(description, networks, family):
-    """What the command line asks for; `device` and `recipe` are resolved.
-
-    networks: modules by name, the default first. family: of data sets. Raises UserError for a device that is not there
-    or does not compute in the precision, and for an entry of the recipe that is invalid or changes nothing.
-    """
+def parser(description, networks, family):
+    """The command line of a trainer. networks: modules by name, the default first. family: of data sets."""
     parser = command_line.parser(description, list(networks), list(family))
     command_line.add_data_dir(parser)
-    parser.set_defaults(network=next(iter(networks)))
     whole = command_line.positive(int)
     parser.add_argument("--steps", metavar="N", type=whole, help="train up to this step, not by the recipe's epochs")
     parser.add_argument("--seed", metavar="N", type=whole, default=1, help="of weights, batches and augmentation (1)")
@@ -35,12 +33,58 @@ def arguments(description, networks, family):
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change entries of the recipe, below"
     )
+    parser.add_argument(
+        "--start-from", metavar="CHECKPOINT",
+        help="weights to begin with: of a checkpoint, pretrained or none (pretrained for your own pictures, else none)",
+    )
+    parser.add_argument(
+        "--in-memory", metavar="GB", type=float,
+        help="your own pictures are read from the disk if they are more than this (default: half of what is free)",
+    )
+    parser.add_argument("--only-pack", action="store_true", help="pack your own pictures, and do not train")
     parser.epilog = _recipe_table(networks)
+    return parser
+
+
+def arguments(parser, task, networks, family):
+    """What the command line asks for; `own`, `network`, `device` and `start_from` are resolved.
+
+    own: whether the data set is pictures of one's own. Raises UserError for a device that is not there or does not
+    compute in the precision, and for an entry of the recipe that is invalid or changes nothing.
+    """
     args = parser.parse_args()
-    args.recipe = recipes.change(networks[args.network].RECIPE, args.set)
+    args.own = bool(args.dataset) and args.dataset not in family
+    if args.only_pack and not args.own:
+        raise UserError("--only-pack needs --dataset with a folder, a table or TFRecords of your own pictures")
+    pretrained = CHECKPOINT_DIR / task / runs.PRETRAINED
+    known = runs.read(pretrained).network if args.own and checkpoints.latest(pretrained) else None
+    args.network = args.network or known or next(iter(networks))
+    if args.start_from is None:
+        args.start_from = "pretrained" if args.network == known else "none"
+    if args.start_from != "none":
+        args.start_from = checkpoints.named(pretrained if args.start_from == "pretrained" else args.start_from)
     args.device = device.resolve(args.device)
     device.check_precision(args.precision, args.device)
+    recipes.change(networks[args.network].RECIPE, args.set)  # before the pictures are packed, which may take long
     return args
+
+
+def load(args, networks, family, readers, size, reading=None):
+    """The data set that the command line asks for; and args.recipe, which may depend on it.
+
+    For pictures of one's own: readers: functions as packing.pack() takes them, by name. size: of what they give.
+    reading: the name; or if None, the first, and of TFRecords the last, which takes them as they are.
+    """
+    recipe = networks[args.network].RECIPE
+    if args.own:
+        limit = None if args.in_memory is None else args.in_memory * 1e9
+        reading = reading or list(readers)[-1 if records.files(Path(args.dataset)) else 0]
+        data = datasets.packed(packing.pack(args.dataset, args.data_dir, reading, readers[reading], size), limit)
+        recipe = recipe.for_own(len(data.train.labels))
+    else:
+        data = datasets.load_or_generate(family, args.dataset, args.data_dir)
+    args.recipe = recipes.change(recipe, args.set)
+    return data
 
 
 def _recipe_table(networks):
@@ -54,11 +98,14 @@ def _recipe_table(networks):
     return f"the recipe of {name}, for --set:\n{recipes.table(networks[name].RECIPE)}"
 
 
-def describe(network, recipe, data, image_mean, image_std, steps=None, seed=1, precision="float32"):
+def describe(
+    network, recipe, data, image_mean, image_std, steps=None, seed=1, precision="float32", start_from="none"
+):
     """The runs.Run of a network that learns by a recipe.
 
     data: datasets.DataSet. image_mean, image_std: pixel values 0–255, one number or one a channel. steps: the last one,
-    by the recipe's epochs unless told. Raises UserError for more images or steps than there can be.
+    by the recipe's epochs unless told. start_from: the path of a checkpoint, or "none". Raises UserError for more
+    images or steps than there can be.
     """
     images = len(data.train.labels)
     if recipe.batch_size > images:
@@ -78,6 +125,9 @@ def describe(network, recipe, data, image_mean, image_std, steps=None, seed=1, p
         recipe=recipe,
         seed=seed,
         precision=precision,
+        reading=data.reading,
+        dataset_folder=data.folder,
+        start_from="" if start_from == "none" else os.path.relpath(start_from, ROOT),
         steps=steps,
         versions={"tensorflow": tf.__version__, "numpy": np.__version__},
     )
@@ -121,9 +171,9 @@ def evaluators(forward, run, data, train, ema):
         shadow = ema.average(variable)
         return variable if shadow is None else shadow  # none of a variable that is not trained
 
-    splits = {"validation": batches.on_device(data.validation, "validation_data")}
+    splits = {"validation": batches.source(data.validation, "validation_data")}
     if run.recipe.evaluate == "all":
-        splits |= {"training_set": train, "test": batches.on_device(data.test, "test_data")}
+        splits |= {"training_set": train, "test": batches.source(data.test, "test_data")}
     with tf.variable_scope(tf.get_variable_scope(), reuse=True, custom_getter=average):
         functions = {
             name: evaluation.evaluator(split, lambda images: evaluation.logits(forward, run, images), name)
@@ -178,9 +228,8 @@ def finish(run, report, stopped_by, checkpoint_dir, log_dir):
     if stopped_by:
         name = signal.Signals(stopped_by).name
         print(f"stopped by {name} at step {report.step} of {run.steps}; the same command goes on from there")
-    print(
-        f"{title}: validation accuracy {accuracy:.4f} (EMA) at step {report.step}, {report.seconds:.0f} s of training"
-    )
+    accuracies = f"validation accuracy {accuracy:.4f}, mean of classes {report.validation.class_mean:.4f}"
+    print(f"{title}: {accuracies} (EMA) at step {report.step}, {report.seconds:.0f} s of training")
     print(f"calibration {before:.2%} expected error, {after:.2%} at temperature {temperature:.2f} (validation)")
     print(f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}")
     from common.training import plots  # matplotlib, which takes a second to import, is not needed before

@@ -1,0 +1,215 @@
+"""Packs the pictures that a user brings, once, into a data set to train on: data/NAME-DIGEST/.
+
+Each picture goes through the very function that the app uses.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from common.command_line import shown
+from common.data import pictures, records, sources, splits
+from common.errors import UserError, writing
+
+import filelock
+import msgspec
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+VERSION = 1  # of what packing does with a picture: another one packs again
+CHUNK = 64  # pictures that are held at a time
+MOST_CLASSES = 2**16 - 1  # a label has 16 bits
+LEFT_OUT = "left-out.txt"
+
+
+def pack(source, data_dir, reading, read, size):
+    """Packs a folder, a table or TFRecords, if they were not packed as they are now. Returns the packed folder.
+
+    A packed folder is returned as it is.
+
+    reading: the name, for run.json, of the function `read`. That gives what a network takes of a Pillow image, uint8
+    [items, views, size, size, channels]; the first view of the first item is packed.
+    Tells what was left out. Raises UserError where a class has nothing left, and where a disk is full.
+    """
+    if records.is_packed(source):
+        return Path(source)
+    found = sources.find(source)
+    if len(found.class_names) > MOST_CLASSES:
+        raise UserError(f"{source} has {len(found.class_names):,} classes, more than {MOST_CLASSES:,}")
+    with writing(data_dir):
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(data_dir / ".packing.lock").acquire()
+    with lock:
+        stamp = _stamp(found, reading, size)
+        for path in sorted(data_dir.glob(f"*/{records.DATASET}")):
+            if _stamp_of(path.parent) == stamp:
+                return path.parent
+        for leftover in data_dir.glob(".packing-*/"):  # of one that was killed: the lock is ours
+            shutil.rmtree(leftover, ignore_errors=True)
+        with writing(data_dir), tempfile.TemporaryDirectory(prefix=".packing-", dir=data_dir) as temporary:
+            return _pack(found, stamp, Path(temporary), reading, read, size)
+
+
+def _stamp(found, reading, size):
+    """Tells a source as it is now from any other: names, labels, sizes and times of its files."""
+    digest = hashlib.sha256(repr((VERSION, reading, size, found.class_names)).encode())
+    for example in found.examples:
+        try:
+            status = os.stat(example.path)  # noqa: PTH116 (a hundred thousand of them)
+            facts = status.st_size, status.st_mtime_ns
+        except OSError as error:
+            facts = error.errno
+        digest.update(repr((example, facts)).encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _stamp_of(folder):
+    try:
+        return records.read(folder).stamp
+    except UserError:  # damaged, and told where it is used
+        return None
+
+
+def _pack(found, stamp, temporary, reading, read, size):
+    images, rows, digests, left_out = _read_all(found.examples, temporary / "pixels", read, size)
+    for line in found.notices:
+        print(line, file=sys.stderr)
+    if left_out:
+        reasons = ", ".join(f"{count:,} {kind}" for kind, count in Counter(_kind(r) for _, r in left_out).most_common())
+        print(f"{len(left_out):,} of {len(found.examples):,} pictures were left out: {reasons}", file=sys.stderr)
+    examples = [found.examples[row] for row in rows]
+    numbers = {name: number for number, name in enumerate(found.class_names)}
+    labels = np.array([numbers[example.label] for example in examples], int)
+    for name, number in numbers.items():
+        if number not in labels:
+            path, reason = next(each for each in left_out if each[0].label == name)
+            raise UserError(f"class {name!r} has no picture that can be used; {sources.printable(path.path)} {reason}")
+    group = splits.groups(images, digests)
+    given = np.array([records.PARTS.index(e.part) if e.part else -1 for e in examples])
+    parts = splits.split(labels, group, digests, given)
+    counts = np.zeros([len(numbers), len(records.PARTS)], int)
+    np.add.at(counts, (labels, parts), 1)
+    _tell(found.class_names, examples, labels, group, digests, parts, counts)
+
+    folder = temporary / "set"
+    folder.mkdir()
+    names = [os.fsencode(os.path.relpath(example.path, found.root)) for example in examples]
+    digest = hashlib.sha256(repr((found.class_names, images.shape[1:])).encode())
+    written = {}
+    for number, part in enumerate(records.PARTS):
+        of_part = np.flatnonzero(parts == number)
+        of_part = of_part[np.argsort(digests[of_part], kind="stable")]  # mixed, but always in the same order
+        written[part] = records.write(folder, part, of_part, images, labels, names)
+        for array in digests[of_part], labels[of_part]:
+            digest.update(array.astype("<u8"))
+    packed = records.Packed(
+        title=found.name,
+        source=os.path.realpath(found.root),
+        reading=reading,
+        class_names=found.class_names,
+        size=size,
+        channels=images.shape[-1],
+        counts=dict(zip(found.class_names, counts.tolist(), strict=True)),
+        left_out=dict(Counter(_kind(reason) for _, reason in left_out)),
+        shards={part: shards for part, (shards, _) in written.items()},
+        indexes={part: index for part, (_, index) in written.items()},
+        digest=digest.hexdigest(),
+        stamp=stamp,
+    )
+    (folder / records.DATASET).write_bytes(msgspec.json.format(msgspec.json.encode(packed), indent=1) + b"\n")
+    lines = [f"{sources.printable(example.path)} {reason}\n" for example, reason in left_out]
+    (folder / LEFT_OUT).write_text("".join(lines), "utf-8")
+    place = temporary.parent / f"{found.name}-{packed.digest[:8]}"
+    if place.exists():  # the same pictures, as files that were copied or touched
+        shutil.rmtree(place)
+    folder.rename(place)
+    train, validation, test = counts.sum(axis=0)
+    print(
+        f"{found.name}: {len(numbers):,} classes, {size}×{size} pixels; {train:,} pictures to train, {validation:,} to "
+        f"validate, {test:,} to test, in {shown(place)}"
+    )
+    return place
+
+
+def _read_all(examples, spool, read, size):
+    """Reads the pictures, on all cores, and keeps the pixels in a file.
+
+    Returns them, uint8 [n, height, width, channels]; their rows in `examples`; their digests, uint64 [n]; and a list of
+    (example, reason) of those that cannot be used.
+    """
+    rows, digests, left_out, shape = [], [], [], None
+    with (
+        spool.open("wb") as file,
+        ThreadPoolExecutor(os.cpu_count()) as pool,  # Pillow decodes in parallel
+        tqdm(
+            total=len(examples), bar_format="packing {n_fmt}/{total_fmt} {bar} {remaining} left, {rate_fmt}",
+            unit=" pictures", dynamic_ncols=True, disable=None,
+        ) as bar,
+    ):  # fmt: skip
+        for start in range(0, len(examples), CHUNK):
+            chunk = examples[start : start + CHUNK]
+            for row, (example, image) in enumerate(
+                zip(chunk, pool.map(lambda example: _read(example, read), chunk), strict=True), start
+            ):
+                bar.update()
+                if isinstance(image, str):
+                    left_out.append((example, image))
+                    continue
+                shape = image.shape
+                file.write(image.tobytes())
+                rows.append(row)
+                digests.append(int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=8).digest(), "big"))
+    images = np.memmap(spool, np.uint8, "r", shape=(len(rows), *shape)) if rows else None
+    return images, rows, np.array(digests, np.uint64), left_out
+
+
+def _read(example, read):
+    """What a network takes of a picture, uint8 [size, size, channels]; or why it cannot be used."""
+    try:
+        if example.record is None:
+            image = pictures.read(example.path, "")
+        else:
+            image = Image.fromarray(records.picture(example.path, example.record).squeeze()).convert("RGB")
+        return read(image)[0, 0]
+    except UserError as error:
+        return str(error).strip()
+
+
+def _kind(reason):
+    """What reasons of one kind have in common: "is not a picture that can be read", "has more than N pixels"."""
+    return re.sub(r"\d[\d,]*(×\d+)?", "N", re.split(r"[:;(]", reason)[0]).strip()
+
+
+def _tell(class_names, examples, labels, group, digests, parts, counts):
+    """Tells what a user should know of the split."""
+    _, group_sizes = np.unique(group, return_counts=True)
+    alike = int(group_sizes[group_sizes > 1].sum())
+    if alike:
+        same = len(digests) - len(np.unique(digests))
+        torn = sum(len(set(parts[group == number])) > 1 for number in np.flatnonzero(group_sizes > 1))
+        where = f"in one part, but for {torn} of the given split" if torn else "in one part"
+        told = f"{alike:,} pictures look like another, {same:,} to the pixel; what looks alike is {where}"
+        print(told, file=sys.stderr)
+    first = {}
+    twice = [
+        sources.printable(os.path.basename(examples[i].path))  # noqa: PTH119
+        for i in range(len(examples)) if labels[first.setdefault(digests[i], i)] != labels[i]
+    ]  # fmt: skip
+    if twice:
+        print(sources.told("pictures are in two classes", twice), file=sys.stderr)
+    for number, part in enumerate(records.PARTS):
+        lacking = [name for name, count in zip(class_names, counts, strict=True) if not count[number]]
+        if lacking and part == "train":
+            raise UserError(sources.told("classes have no picture to train on", lacking))
+        if len(lacking) == len(class_names):
+            raise UserError(f"no class has a picture for {part}; each needs three or more that do not look alike")
+        if lacking:
+            what = f"classes have no picture for {part}, and need one more that looks different"
+            print(sources.told(what, lacking), file=sys.stderr)

@@ -1,0 +1,52 @@
+"""Fonts for names in any script: what Pillow and matplotlib bring does not have all letters."""
+
+import functools
+import importlib.util
+from pathlib import Path
+
+from PIL import ImageFont
+
+
+def drawn(text, size):
+    """A Pillow font for a text, and the text: letters that no font here has are given by their numbers, as U+5B57."""
+    path = _path(frozenset(text))
+    if path is None:
+        return ImageFont.load_default(size), text
+    return ImageFont.truetype(path, size), "".join(c if ord(c) in _letters(path) else f"U+{ord(c):04X}" for c in text)
+
+
+def family(text):
+    """The names of the fonts that matplotlib needs for a text, the usual one first."""
+    from matplotlib import font_manager, rcParams
+
+    path = _path(frozenset(text))
+    if path:
+        font_manager.fontManager.addfont(path)
+    return [*rcParams["font.family"], *([font_manager.FontProperties(fname=path).get_name()] if path else [])]
+
+
+@functools.cache
+def _path(letters):
+    """The file of the first font that has most of some letters; None if Pillow's own will do."""
+    text = "".join(letters)
+    if text.isascii():
+        return None
+    usual = Path(importlib.util.find_spec("matplotlib").origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+    needed = set(map(ord, letters))
+    if needed <= _letters(str(usual)):
+        return str(usual)
+    from matplotlib import font_manager  # searches the system; only such names need it
+
+    paths = [str(usual), *sorted(font_manager.findSystemFonts())]
+    return max(paths, key=lambda path: len(needed & _letters(path)))
+
+
+@functools.cache
+def _letters(path):
+    """The numbers of the letters that a font has."""
+    from fontTools import ttLib
+
+    try:
+        return frozenset(ttLib.TTFont(path, fontNumber=0, lazy=True).getBestCmap() or ())
+    except (OSError, ttLib.TTLibError, AssertionError):
+        return frozenset()

@@ -1,0 +1,241 @@
+"""Training on packed pictures: streamed or in memory, from weights that were learnt before, and the app's answers."""
+
+import dataclasses
+import json
+import os
+
+import cifar10.app
+import cifar10.backward
+import cifar10.forward
+import cifar10.test
+from common.command_line import ROOT
+from common.data import datasets
+from common.errors import UserError
+from common.graph import optimization
+from common.training import checkpoints, hooks, runs, trainer
+from mnist import backward
+
+import conftest
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from helpers import RUN, TINY, digest, scalars
+from PIL import Image, ImageDraw
+from test_packing import FIRST, flip, folder_of, pack, records
+
+PRETRAINED = ROOT / "checkpoints/cifar10/pretrained"
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """A packed folder of 40 training pictures in three classes, of 12×12 pixels and in several shards."""
+    root = tmp_path_factory.mktemp("own")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "SHARD_BYTES", 7 * 12 * 12 * 3)
+        return pack(folder_of(root / "s", {"a": 20, "b": 20, "c": 10}), root / "data", 12)
+
+
+def train(folder, data, steps, start_from="none", network="global_average", **changes):
+    """Trains a CIFAR-10 network on a packed data set; the digest of the last checkpoint."""
+    changes = {"batch_size": 8, "save_steps": 4, "degrees": 5.0, "mirror": 1, **changes}
+    recipe = dataclasses.replace(cifar10.forward.NETWORKS[network].RECIPE, **changes)
+    mean_and_std = cifar10.backward.mean_and_std(data.train.images)
+    run = trainer.describe(network, recipe, data, *mean_and_std, steps, start_from=start_from)
+    with tf.Graph().as_default():
+        cifar10.backward.backward(run, data, folder, folder / "logs", conftest.CPU)
+    return digest(folder / f"model.ckpt-{steps}.data-00000-of-00001")
+
+
+def test_streamed_and_in_memory_are_the_same_bit_for_bit_stopped_or_not(tmp_path, packed, monkeypatch):
+    monkeypatch.setattr(hooks, "PICTURE_STEPS", 3)  # whose own runs of the graph must not take a batch
+    streamed, in_memory = datasets.packed(packed, in_memory=0), datasets.packed(packed)
+    assert isinstance(streamed.train.images, records.Images) and isinstance(in_memory.train.images, np.ndarray)
+    expected = train(tmp_path / "memory", in_memory, 12)  # more than two epochs
+    assert train(tmp_path / "streamed", streamed, 12) == expected
+    train(tmp_path / "stopped", streamed, 5)
+    assert train(tmp_path / "stopped", streamed, 12) == expected
+    assert train(tmp_path / "other", in_memory, 12, degrees=6.0) != expected
+
+
+def test_every_split_of_a_streamed_data_set_is_evaluated(tmp_path, packed):
+    measured = []
+    for name, limit in {"streamed": 0, "memory": None}.items():
+        train(tmp_path / name, datasets.packed(packed, limit), 4, evaluate="all")
+        logs = tmp_path / name / "logs"
+        measured.append([scalars(logs, f"accuracy/{split}") for split in ("validation", "training_set", "test")])
+    assert measured[0] == measured[1] and all(list(split) == [4] for split in measured[0])
+
+
+def test_a_stream_that_lost_its_step_is_an_error(packed):
+    from common.graph import batches
+
+    data = datasets.packed(packed, in_memory=0)
+    step = tf.get_variable("step", initializer=tf.constant(0, tf.int64))
+    images, _ = batches.shuffled(batches.source(data.train, "data"), step.read_value(), 8, seed=1)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run(tf.tables_initializer())
+        session.run(images)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="the stream of batches is at another step"):
+            session.run(images)
+
+
+def test_a_shard_that_is_damaged_while_it_is_read_is_one_line(call, tmp_path, monkeypatch):
+    folder = pack(folder_of(tmp_path / "s", {"a": 20, "b": 20}), tmp_path / "data", 12)
+    load = datasets.packed
+
+    def damaged(*args):
+        data = load(*args)
+        cifar10.backward.mean_and_std(data.train.images)
+        flip(folder / FIRST.replace("2.", "1."))
+        monkeypatch.setattr(cifar10.backward, "mean_and_std", lambda images: ((1.0,) * 3, (60.0,) * 3))
+        return data
+
+    monkeypatch.setattr(datasets, "packed", damaged)
+    flags = [*conftest.folders(tmp_path), "--network", "global_average", "--set", "epochs=9", "save_steps=2"]
+    status, _, err = call(cifar10.backward.main, "--dataset", folder, "--in-memory", 0, *flags)
+    assert status == 1 and "Traceback" not in err
+    assert err.splitlines()[-1].startswith(f"error: {folder}/train-00000-of-00001.tfrecord is damaged at byte")
+
+
+def test_weights_that_were_learnt_before_are_taken_where_they_fit(tmp_path, packed, capsys):
+    data = datasets.packed(packed)
+    source = checkpoints.named(PRETRAINED)
+    train(tmp_path, data, 1, source, "airbench_mini", learning_rate=0.0, regularizer=0.0)
+    told = capsys.readouterr().out.splitlines()[0]
+    anew = "32 of its 34 variables; anew: logits/weights, logits/biases"
+    assert told == f"starts from {source.relative_to(ROOT)}: {anew}"
+    held, made = conftest.variables(str(source)), conftest.variables(checkpoints.latest(tmp_path))
+    average = "/ExponentialMovingAverage"
+    taken = [name for name in held if name.endswith("weights" + average) and "logits" not in name]
+    assert len(taken) == 6
+    for name in taken:  # both the weights and their averages
+        assert (made[name] == held[name]).all() and (made[name.removesuffix(average)] == held[name]).all()
+    assert (made["whiten/weights"] == held["whiten/weights"]).all()
+    statistic = "block3/norm2/moving_variance" + average
+    assert not (made[statistic] == held[statistic]).all()  # moved by one step, from where it was
+    assert np.abs(made[statistic] / held[statistic] - 1).mean() < 0.5
+    assert made["logits/weights"].shape == (160, 3)
+
+
+def test_a_run_goes_on_from_its_checkpoint_and_not_from_the_start(tmp_path, packed, capsys):
+    data, source = datasets.packed(packed), checkpoints.named(PRETRAINED)
+    expected = train(tmp_path / "whole", data, 8, source, "airbench_mini")
+    train(tmp_path / "stopped", data, 4, source, "airbench_mini")
+    capsys.readouterr()
+    assert train(tmp_path / "stopped", data, 8, source, "airbench_mini") == expected
+    assert "starts from" not in capsys.readouterr().out
+
+
+def test_another_start_is_another_run(tmp_path, packed):
+    data = datasets.packed(packed)
+    recipe = dataclasses.replace(cifar10.forward.NETWORKS["airbench_mini"].RECIPE, batch_size=8)
+    scale = (1.0,) * 3, (1.0,) * 3
+    described = [
+        trainer.describe("airbench_mini", recipe, data, *scale, start_from=start)
+        for start in ("none", checkpoints.named(PRETRAINED))
+    ]
+    runs.write(tmp_path, described[0])
+    (tmp_path / "model.ckpt-4.index").touch()
+    runs.continued(tmp_path, dataclasses.replace(described[0], dataset_folder="moved"))
+    with pytest.raises(UserError, match="another run: start_from is '' there and 'checkpoints/cifar10/pretrained"):
+        runs.continued(tmp_path, described[1])
+
+
+def test_what_fits_nothing_is_refused(call, tmp_path, packed):
+    flags = ["--dataset", packed, *conftest.folders(tmp_path), "--network", "two_layer_fc"]
+    status, _, err = call(cifar10.backward.main, *flags, "--start-from", "pretrained")
+    assert status == 1 and "pretrained/model.ckpt-2812 fits two_layer_fc; give --start-from none" in err
+    status, _, err = call(cifar10.backward.main, *flags, "--start-from", tmp_path / "nothing")
+    assert status == 1 and f"no checkpoint {tmp_path / 'nothing'}" in err
+
+
+@pytest.mark.parametrize("flags", [["--only-pack"], ["--only-pack", "--dataset", "mnist"], ["--dataset", "nowhere"]])
+def test_flags_that_need_own_pictures(call, flags):
+    status, _, err = call(backward.main, *flags)
+    assert status == 1 and err.startswith("error: ") and "a folder" in err and err.count("\n") == 1
+
+
+def test_balanced_weights_make_every_class_count_the_same():
+    labels = np.array([0] * 6 + [1] * 3 + [2])
+    recipe = dataclasses.replace(TINY["softmax"], class_weights="balanced", reduction="sum")
+    with tf.Session() as session:
+        logits = tf.constant(np.random.default_rng(1).normal(size=[10, 4]), tf.float32)
+        each = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        plain, loss = session.run([each, optimization.data_loss(recipe, tf.constant(labels), logits, labels)])
+    assert loss / len(labels) == pytest.approx(np.mean([plain[labels == c].mean() for c in range(3)]), rel=1e-5)
+
+
+def test_mirror_images_are_looked_at_only_if_they_show_the_same(packed):
+    recipe = cifar10.forward.NETWORKS["airbench_mini"].RECIPE
+    for mirror, own, expected in ((1, True, True), (0, True, False), (0, False, True)):
+        data = datasets.packed(packed)._replace(folder=str(packed) if own else "")
+        run = trainer.describe(
+            "airbench_mini", dataclasses.replace(recipe, mirror=mirror, batch_size=8), data, (1.0,) * 3, (1.0,) * 3
+        )
+        assert run.mirrors == expected
+
+
+def coloured(path, color, i):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("RGB", (60, 44), (230 - i, 230, 225))
+    ImageDraw.Draw(image).ellipse([8 + i % 9, 5 + i % 7, 40 + i % 11, 36 + i % 5], fill=color)
+    image.save(path)
+    return path
+
+
+def test_from_a_folder_to_the_answer_of_the_app(program, tmp_path):
+    for name, color in {"rote Äpfel": "#c02020", "10": "#20a040", "9": "#2040c0"}.items():
+        for i in range(40):
+            coloured(tmp_path / "obst" / name / f"{i}.jpg", color, i)
+    flags = ["--dataset", "obst", "--data-dir", "data", "--set", "batch_size=16", "--steps", "40"]
+    out, err = program("cifar10/backward.py", *flags).communicate(timeout=120)
+    assert out.startswith("obst: 3 classes, 32×32 pixels; 96 pictures to train, 12 to validate, 12 to test, in data/")
+    assert "airbench_mini on obst: step 0 to 40\nstarts from checkpoints/cifar10/pretrained/" in out
+    out, err = program("cifar10/test.py", "--once", "--data-dir", "data").communicate(timeout=60)
+    assert "airbench_mini trained on obst: 12 test images of obst" in out, err
+    accuracy = float(out.split("mean of classes ")[1].split()[0])
+    assert accuracy > 0.9
+    new = coloured(tmp_path / "new.png", "#bb2222", 77)
+    process = program("cifar10/app.py", new, "--json")
+    out, err = process.communicate(timeout=60)
+    [answer] = json.loads(out)
+    assert answer["answer"] == "rote Äpfel" and list(answer["probabilities"]) == ["9", "10", "rote Äpfel"]
+    assert "best of 1; --dataset cifar10 asks the task's own" in err
+    out, err = program("cifar10/test.py", "--once", "--dataset", "obst").communicate(timeout=60)  # another --data-dir
+    assert "12 test images of obst" in out, err
+
+
+def test_ink_of_ones_own(program, tmp_path):
+    rows = ["file,label"]
+    for i in range(30):
+        for name, line in {"ж": [20, 20, 80, 80], "-": [15, 50, 85, 50]}.items():
+            image = Image.new("L", (100, 100), 235)
+            ImageDraw.Draw(image).line([line[0] + i % 5, line[1] + i % 7, line[2] - i % 3, line[3] + i % 11], 30, 8)
+            image.save(tmp_path / f"{ord(name)}-{i}.png")
+            rows.append(f"{ord(name)}-{i},{name}")
+    (tmp_path / "letters.csv").write_text("\n".join(rows), "utf-8")
+    flags = ["--dataset", "letters.csv", "--data-dir", "data", "--steps", "20", "--set", "batch_size=16"]
+    out, err = program("mnist/backward.py", *flags).communicate(timeout=120)
+    assert "convnet on letters: step 0 to 20" in out, err
+    out, err = program("mnist/app.py", tmp_path / "1078-3.png").communicate(timeout=60)
+    assert "1078-3.png  ж  " in out or "not sure, perhaps ж" in out, out + err
+
+
+def test_the_network_of_the_users_own_pictures_answers(tmp_path):
+    def run_in(name, own, accuracy, age):
+        folder = tmp_path / "mnist" / name
+        folder.mkdir(parents=True)
+        fields = dict(dataset=name, dataset_title=name.partition("-")[0], dataset_folder=own)
+        runs.write(folder, dataclasses.replace(RUN, **fields, validation_accuracy=accuracy))
+        (folder / "model.ckpt-1.index").touch()
+        os.utime(folder / "run.json", (age, age))
+
+    run_in("mnist", "", 0.99, 50)
+    assert checkpoints.best(tmp_path, "mnist", None, None)[0].name == "mnist"
+    run_in("leaves-1", "/somewhere", 0.5, 10)
+    run_in("screws-2", "/somewhere", 0.6, 20)
+    for dataset, name in {None: "screws-2", "mnist": "mnist", "my/leaves/": "leaves-1", "leaves-1": "leaves-1"}.items():
+        assert checkpoints.best(tmp_path, "mnist", None, dataset)[0].name == name
+    assert checkpoints.newest(tmp_path, "mnist", None, "leaves", wait=False).name == "leaves-1"
+
