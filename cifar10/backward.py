@@ -22,7 +22,7 @@ from cifar10.picture_to_input import WHOLE, reader
 from common import command_line
 from common.data import datasets
 from common.graph import batches, device, optimization
-from common.training import checkpoints, hooks, trainer
+from common.training import arguments, checkpoints, hooks, start, trainer
 from common.training.report import Report
 
 import numpy as np
@@ -104,7 +104,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
 
     # Session: with the variables of the newest checkpoint, or their initial values. Loop.
     scaffold = tf.train.Scaffold(
-        saver=saver, init_fn=checkpoints.starting(run, ema), local_init_feed_dict=train.feed | evaluation_feed
+        saver=saver, init_fn=start.weights(run, ema), local_init_feed_dict=train.feed | evaluation_feed
     )
     with (
         tf.name_scope("session"),
@@ -132,8 +132,8 @@ def scale_biases(gradients, factor):
 def mean_and_std(images):
     """Of each channel, over all pixels of uint8 [n, height, width, channels]: a float each, 0–255."""
     total, squares, count = 0, 0, np.prod(images.shape[:3])
-    for start in range(0, len(images), 5000):  # they may be on the disk
-        part = images[start : start + 5000]
+    for first in range(0, len(images), 5000):  # they may be on the disk
+        part = images[first : first + 5000]
         total += part.sum(axis=(0, 1, 2), dtype=np.int64)  # integers: exact, and no copy of the images as floats
         squares += np.einsum("nijc,nijc->c", part, part, dtype=np.int64, casting="safe")
     mean = total / count
@@ -142,12 +142,11 @@ def mean_and_std(images):
 
 
 def main():
-    parser = trainer.parser(__doc__, NETWORKS, datasets.CIFAR10)
-    size = command_line.positive(int, LARGEST)
-    parser.add_argument("--size", metavar="N", type=size, default=IMAGE_SIZE, help=SIZE)
-    args = trainer.arguments(parser, "cifar10", NETWORKS, datasets.CIFAR10)
-    readers = {WHOLE: reader(WHOLE, args.size)}
-    data = trainer.load(args, NETWORKS, datasets.CIFAR10, readers, args.size)
+    parser = arguments.parser(__doc__, NETWORKS, datasets.CIFAR10)
+    parser.add_argument("--size", metavar="N", type=command_line.positive(int, LARGEST), help=SIZE)
+    args = arguments.parse(parser, "cifar10", NETWORKS, datasets.CIFAR10)
+    size = args.size or IMAGE_SIZE
+    data = arguments.load(args, NETWORKS, datasets.CIFAR10, {WHOLE: reader(WHOLE, size)}, size)
     if args.only_pack:
         return 0
     how = *mean_and_std(data.train.images), args.steps, args.seed, args.precision, args.start_from

@@ -19,7 +19,7 @@ if not __package__:  # run as a script: the path starts at the repository, not a
 from common import command_line
 from common.data import datasets
 from common.graph import batches, device, optimization
-from common.training import checkpoints, hooks, trainer
+from common.training import arguments, checkpoints, hooks, start, trainer
 from common.training.report import Report
 from mnist.forward import IMAGE_SIZE, NETWORKS, forward
 from mnist.picture_to_input import READERS
@@ -97,7 +97,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
 
     # Session: with the variables of the newest checkpoint, or their initial values. Loop.
     scaffold = tf.train.Scaffold(
-        saver=saver, init_fn=checkpoints.starting(run, ema), local_init_feed_dict=train.feed | evaluation_feed
+        saver=saver, init_fn=start.weights(run, ema), local_init_feed_dict=train.feed | evaluation_feed
     )
     with (
         tf.name_scope("session"),
@@ -118,10 +118,10 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
 
 
 def main():
-    parser = trainer.parser(__doc__, NETWORKS, datasets.MNIST)
-    parser.add_argument("--as", dest="reading", choices=READERS, help=AS)
-    args = trainer.arguments(parser, "mnist", NETWORKS, datasets.MNIST)
-    data = trainer.load(args, NETWORKS, datasets.MNIST, READERS, IMAGE_SIZE, args.reading)
+    parser = arguments.parser(__doc__, NETWORKS, datasets.MNIST)
+    parser.add_argument("--as", choices=READERS, help=AS)
+    args = arguments.parse(parser, "mnist", NETWORKS, datasets.MNIST)
+    data = arguments.load(args, NETWORKS, datasets.MNIST, READERS, IMAGE_SIZE, getattr(args, "as"))
     if args.only_pack:
         return 0
     how = IMAGE_MEAN, IMAGE_STD, args.steps, args.seed, args.precision, args.start_from

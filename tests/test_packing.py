@@ -221,7 +221,7 @@ def test_a_given_split_is_kept(tmp_path, capsys):
     shutil.copy(source / "train/a/0.png", source / "test/a/same.png")
     folder = pack(source, tmp_path / "data")
     assert counts_of(folder) == {"a": [18, 2, 5], "b": [18, 2, 5]}
-    assert "what looks alike is in one part, but for 1 of the given split" in capsys.readouterr().err
+    assert "what looks alike is in one part, but for 1 times" in capsys.readouterr().err
     shutil.rmtree(source / "train/b")
     with pytest.raises(UserError, match="1 classes have no picture to train on: b"):
         pack(source, tmp_path / "data")

@@ -2,7 +2,7 @@
 
 import os
 
-from common.data import sources
+from common.data import foreign_records, sources
 from common.errors import UserError
 
 import numpy as np
@@ -189,7 +189,7 @@ def test_the_notes_tfrecords_are_found(tmp_path):
     source = sources.find(tmp_path)
     assert source.class_names == ("0", "3")
     assert [(e.label, e.part) for e in source.examples] == [("3", "test"), ("3", "train"), ("0", "train")]
-    image = sources.records.picture(source.examples[2].path, source.examples[2].record)
+    image = foreign_records.picture(source.examples[2].path, source.examples[2].record)
     assert (image == pixels.reshape(28, 28, 1)).all()
 
 

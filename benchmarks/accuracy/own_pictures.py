@@ -1,4 +1,4 @@
-"""Measures training on pictures of one's own: accuracy and seconds, with and without the weights that were learnt before.
+"""Measures training on pictures of one's own: accuracy and seconds, with and without what was learnt before.
 
     python benchmarks/accuracy/own_pictures.py cifar10 clothing/                     # three seeds, default flags
     python benchmarks/accuracy/own_pictures.py cifar10 clothing/ --starts pretrained none

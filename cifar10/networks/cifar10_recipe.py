@@ -19,6 +19,11 @@ class Cifar10Recipe(Recipe):
         if self.bias_scale != 1 and self.optimizer not in ("sgd", "momentum", "nesterov"):
             raise UserError(f"{self.optimizer} takes no notice of the scale of gradients: --set bias_scale=1 with it")
 
-    def for_own(self, images):
-        """The recipe for pictures of one's own. images: how many there are to train on."""
-        return dataclasses.replace(self, batch_size=min(64, images), epochs=20.0)
+    def for_own(self, images, size):
+        """The recipe for pictures of one's own. images: how many there are to train on. size: of each, in pixels."""
+        epochs = (20_000 + 20 * images) / images
+        return dataclasses.replace(
+            self, batch_size=min(64, images), epochs=epochs, warmup_steps=50, moving_average_decay=0.99, save_steps=200,
+            learning_rate=self.learning_rate / 2, schedule="exponential", learning_rate_decay=0.03, decay_epochs=epochs,
+            degrees=10.0, scale=0.2, shift=0.1 * size, padding=0, mirror=1, cutout=size // 4, brightness=20.0, contrast=0.2,
+        )

@@ -5,26 +5,21 @@ Each picture goes through the very function that the app uses.
 
 import hashlib
 import os
-import re
 import shutil
 import sys
 import tempfile
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common.command_line import shown
-from common.data import pictures, records, sources, splits
+from common.data import prepared, records, sources, splits
 from common.errors import UserError, writing
 
 import filelock
 import msgspec
 import numpy as np
-from PIL import Image
-from tqdm import tqdm
 
 VERSION = 1  # of what packing does with a picture: another one packs again
-CHUNK = 64  # pictures that are held at a time
 MOST_CLASSES = 2**16 - 1  # a label has 16 bits
 LEFT_OUT = "left-out.txt"
 
@@ -53,7 +48,7 @@ def pack(source, data_dir, reading, read, size):
                 return path.parent
         for leftover in data_dir.glob(".packing-*/"):  # of one that was killed: the lock is ours
             shutil.rmtree(leftover, ignore_errors=True)
-        with writing(data_dir), tempfile.TemporaryDirectory(prefix=".packing-", dir=data_dir) as temporary:
+        with tempfile.TemporaryDirectory(prefix=".packing-", dir=data_dir) as temporary:
             return _pack(found, stamp, Path(temporary), reading, read, size)
 
 
@@ -78,12 +73,13 @@ def _stamp_of(folder):
 
 
 def _pack(found, stamp, temporary, reading, read, size):
-    images, rows, digests, left_out = _read_all(found.examples, temporary / "pixels", read, size)
+    images, rows, digests, left_out = prepared.read_all(found.examples, temporary / "pixels", read, size)
     for line in found.notices:
         print(line, file=sys.stderr)
+    reasons = Counter(prepared.kind(reason) for _, reason in left_out)
     if left_out:
-        reasons = ", ".join(f"{count:,} {kind}" for kind, count in Counter(_kind(r) for _, r in left_out).most_common())
-        print(f"{len(left_out):,} of {len(found.examples):,} pictures were left out: {reasons}", file=sys.stderr)
+        told = ", ".join(f"{count:,} {kind}" for kind, count in reasons.most_common())
+        print(f"{len(left_out):,} of {len(found.examples):,} pictures were left out: {told}", file=sys.stderr)
     examples = [found.examples[row] for row in rows]
     numbers = {name: number for number, name in enumerate(found.class_names)}
     labels = np.array([numbers[example.label] for example in examples], int)
@@ -117,15 +113,16 @@ def _pack(found, stamp, temporary, reading, read, size):
         size=size,
         channels=images.shape[-1],
         counts=dict(zip(found.class_names, counts.tolist(), strict=True)),
-        left_out=dict(Counter(_kind(reason) for _, reason in left_out)),
+        left_out=dict(reasons),
         shards={part: shards for part, (shards, _) in written.items()},
         indexes={part: index for part, (_, index) in written.items()},
         digest=digest.hexdigest(),
         stamp=stamp,
     )
-    (folder / records.DATASET).write_bytes(msgspec.json.format(msgspec.json.encode(packed), indent=1) + b"\n")
     lines = [f"{sources.printable(example.path)} {reason}\n" for example, reason in left_out]
-    (folder / LEFT_OUT).write_text("".join(lines), "utf-8")
+    with writing(folder):
+        (folder / records.DATASET).write_bytes(msgspec.json.format(msgspec.json.encode(packed), indent=1) + b"\n")
+        (folder / LEFT_OUT).write_text("".join(lines), "utf-8")
     place = temporary.parent / f"{found.name}-{packed.digest[:8]}"
     if place.exists():  # the same pictures, as files that were copied or touched
         shutil.rmtree(place)
@@ -138,63 +135,15 @@ def _pack(found, stamp, temporary, reading, read, size):
     return place
 
 
-def _read_all(examples, spool, read, size):
-    """Reads the pictures, on all cores, and keeps the pixels in a file.
-
-    Returns them, uint8 [n, height, width, channels]; their rows in `examples`; their digests, uint64 [n]; and a list of
-    (example, reason) of those that cannot be used.
-    """
-    rows, digests, left_out, shape = [], [], [], None
-    with (
-        spool.open("wb") as file,
-        ThreadPoolExecutor(os.cpu_count()) as pool,  # Pillow decodes in parallel
-        tqdm(
-            total=len(examples), bar_format="packing {n_fmt}/{total_fmt} {bar} {remaining} left, {rate_fmt}",
-            unit=" pictures", dynamic_ncols=True, disable=None,
-        ) as bar,
-    ):  # fmt: skip
-        for start in range(0, len(examples), CHUNK):
-            chunk = examples[start : start + CHUNK]
-            for row, (example, image) in enumerate(
-                zip(chunk, pool.map(lambda example: _read(example, read), chunk), strict=True), start
-            ):
-                bar.update()
-                if isinstance(image, str):
-                    left_out.append((example, image))
-                    continue
-                shape = image.shape
-                file.write(image.tobytes())
-                rows.append(row)
-                digests.append(int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=8).digest(), "big"))
-    images = np.memmap(spool, np.uint8, "r", shape=(len(rows), *shape)) if rows else None
-    return images, rows, np.array(digests, np.uint64), left_out
-
-
-def _read(example, read):
-    """What a network takes of a picture, uint8 [size, size, channels]; or why it cannot be used."""
-    try:
-        if example.record is None:
-            image = pictures.read(example.path, "")
-        else:
-            image = Image.fromarray(records.picture(example.path, example.record).squeeze()).convert("RGB")
-        return read(image)[0, 0]
-    except UserError as error:
-        return str(error).strip()
-
-
-def _kind(reason):
-    """What reasons of one kind have in common: "is not a picture that can be read", "has more than N pixels"."""
-    return re.sub(r"\d[\d,]*(×\d+)?", "N", re.split(r"[:;(]", reason)[0]).strip()
-
-
 def _tell(class_names, examples, labels, group, digests, parts, counts):
     """Tells what a user should know of the split."""
     _, group_sizes = np.unique(group, return_counts=True)
     alike = int(group_sizes[group_sizes > 1].sum())
     if alike:
         same = len(digests) - len(np.unique(digests))
-        torn = sum(len(set(parts[group == number])) > 1 for number in np.flatnonzero(group_sizes > 1))
-        where = f"in one part, but for {torn} of the given split" if torn else "in one part"
+        pairs = np.unique(np.stack([group, parts], axis=1), axis=0)
+        torn = len(pairs) - len(group_sizes)
+        where = f"in one part, but for {torn} times" if torn else "in one part"
         told = f"{alike:,} pictures look like another, {same:,} to the pixel; what looks alike is {where}"
         print(told, file=sys.stderr)
     first = {}

@@ -1,14 +1,12 @@
 """What a user brings to train on: a folder with one sub-folder a class, a table of pictures with labels, TFRecords."""
 
-import csv
 import os
 import re
-import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from common.data import pictures, records
+from common.data import foreign_records, pictures, tables
 from common.errors import UserError
 
 PARTS = {
@@ -16,11 +14,6 @@ PARTS = {
     "val": "validation", "valid": "validation", "validation": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-TABLES = (".csv", ".tsv", ".txt")
-PICTURE_COLUMNS = (
-    "image", "file", "path", "filename", "file_name", "filepath", "image_path", "image_name", "picture", "img",
-)  # fmt: skip
-LABEL_COLUMNS = ("label", "class", "category", "target", "class_name", "label_name")
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 LONGEST_NAME = 200  # characters, of a class
 
@@ -52,13 +45,13 @@ def find(source):
     """
     path = Path(source)
     if path.is_dir():
-        examples, notices = _records(path) if records.files(path) else _folder(path)
-    elif path.suffix.lower() in TABLES and path.is_file():
+        examples, notices = _records(path) if foreign_records.files(path) else _folder(path)
+    elif path.suffix.lower() in tables.ENDINGS and path.is_file():
         examples, notices = _table(path)
-    elif records.files(path):
+    elif foreign_records.files(path):
         examples, notices = _records(path)
     else:
-        wanted = f"a folder with one sub-folder a class, a table ({', '.join(TABLES)}) or TFRecords"
+        wanted = f"a folder with one sub-folder a class, a table ({', '.join(tables.ENDINGS)}) or TFRecords"
         wrong = "is not" if path.exists() else "is no data set that the task knows, and there is no such file; give"
         raise UserError(f"{source} {wrong} {wanted}")
     shown = {label: printable(label) for label in {example.label for example in examples}}
@@ -78,7 +71,7 @@ def find(source):
 def name(source):
     """What a source is called, from its path: up to 60 letters, digits, dots and dashes."""
     path = Path(source).resolve()
-    known = path.suffix.lower() in TABLES or records.files(path) == [path]
+    known = path.suffix.lower() in tables.ENDINGS or foreign_records.files(path) == [path]
     return re.sub(r"[^\w.-]+", "_", printable(path.stem if known else path.name)).strip("._-")[:60] or "pictures"
 
 
@@ -100,7 +93,7 @@ def told(what, names):
 
 
 def _tables(path):
-    return sorted(p for p in path.iterdir() if p.suffix.lower() in TABLES) if path.is_dir() else []
+    return sorted(p for p in path.iterdir() if p.suffix.lower() in tables.ENDINGS) if path.is_dir() else []
 
 
 def _files(folder, notices):
@@ -145,109 +138,18 @@ def _table(path):
     """(examples, notices) of a table: each row names a picture and its class."""
     notices = []
     files = [f for f in _files(path.parent, notices) if Path(f).suffix.lower() in pictures.ENDINGS]
-    find_file = _Files(path.parent, files)
-    rows = [row for row in _rows(path) if any(field.strip() for field in row)]
-    picture, label, start = _columns(path, rows, find_file)
-    labels, missing, unlabelled, contradicting = {}, [], [], []
-    for row in rows[start:]:
-        name, given = (row[column].strip() if column < len(row) else "" for column in (picture, label))
-        file = find_file(name)
-        if not file:
-            missing.append(name)
-        elif not given:
-            unlabelled.append(name)
-        elif labels.setdefault(file, given) != given:
-            contradicting.append(name)
-    without = sorted(os.path.relpath(file, path.parent) for file in set(files) - set(labels))
-    for what, names in {
-        "rows name a picture that is missing": missing,
-        "rows have no label": unlabelled,
-        "rows contradict an earlier row, and were left out": contradicting,
-        "pictures have no row": without,
-    }.items():
-        if names:
-            notices.append(told(what, names))
-    if rows and not labels:
-        raise UserError(f"{path} names no picture that is there; {notices[0]}")
+    labels, wrong = tables.read(path, files)
+    notices += [told(what, names) for what, names in wrong.items() if names]
     return [Example(file, label) for file, label in sorted(labels.items())], notices
-
-
-def _rows(path):
-    """The rows of a table, lists of strings. Separated by what gives every row the same number of columns."""
-    content = path.read_bytes()
-    for encoding in ["utf-16"] if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ["utf-8-sig", "cp1252", "latin-1"]:
-        try:
-            lines = content.decode(encoding).splitlines(keepends=True)
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
-        raise UserError(f"{path} is not a text file")
-    try:
-        for delimiter in "\t" if path.suffix.lower() == ".tsv" else ",;\t ":
-            rows = [row for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True) if row]
-            widths = Counter(map(len, rows[:100])).most_common(1)
-            if widths and widths[0][0] > 1 and widths[0][1] >= 0.9 * len(rows[:100]):
-                return rows
-    except csv.Error as error:
-        raise UserError(f"{path} is not a table: {error}") from None
-    return [line.strip().rsplit(None, 1) for line in lines if line.strip()]  # names with spaces in them
-
-
-def _columns(path, rows, find_file):
-    """Which columns hold pictures and labels, and which row is the first: by their names, or by what is in them."""
-    width = max(map(len, rows), default=0)
-    if width < 2:
-        raise UserError(f"{path} needs two columns or more: a picture and its label in each row")
-    header = [field.strip().casefold() for field in rows[0]]
-    named = not any(map(find_file, rows[0])) and any(name in header for name in PICTURE_COLUMNS + LABEL_COLUMNS)
-
-    def column(names):
-        return next((header.index(name) for name in names if name in header), None) if named else None
-
-    picture, label = column(PICTURE_COLUMNS), column(LABEL_COLUMNS)
-    if picture is None:
-        found = [sum(bool(find_file(row[i])) for row in rows[:100] if i < len(row)) for i in range(width)]
-        picture = max((i for i in range(width) if i != label), key=lambda i: found[i])
-    if label is None:
-        label = next(i for i in range(width) if i != picture)
-    return picture, label, int(named)
-
-
-class _Files:
-    """The files that tables mean: by path, or by name alone where that is of one file; with or without ending."""
-
-    def __init__(self, root, files):
-        self._root, self._by_path, self._by_name = root, {}, {}
-        for file in files:
-            relative = self._key(os.path.relpath(file, root))
-            name = os.path.basename(relative)  # noqa: PTH119 (a hundred thousand of them)
-            for key in {relative, os.path.splitext(relative)[0]}:  # noqa: PTH122
-                self._by_path.setdefault(key, file)
-            for key in {name, os.path.splitext(name)[0]}:  # noqa: PTH122
-                self._by_name[key] = None if key in self._by_name else file
-
-    @staticmethod
-    def _key(name):
-        return os.path.normpath(unicodedata.normalize("NFC", name.replace("\\", "/")))
-
-    def __call__(self, name):
-        """The path of a file, or None."""
-        if not name.strip():
-            return None
-        key = self._key(name.strip())
-        file = self._by_path.get(key) or self._by_name.get(os.path.basename(key))  # noqa: PTH119
-        elsewhere = os.path.join(self._root, name.strip())  # noqa: PTH118 (also takes what is no path)
-        return file or (elsewhere if os.path.isfile(elsewhere) else None)  # noqa: PTH113
 
 
 def _records(path):
     """(examples, notices) of TFRecords that others wrote; their files' names say train, test or val."""
     examples = []
-    for file in records.files(path):
+    for file in foreign_records.files(path):
         words = re.split(r"[^a-z]+", file.stem.casefold())
         part = next((PARTS[word] for word in words if word in PARTS), None)
-        examples += [Example(str(file), label, part, start) for start, label in records.scan(file)]
+        examples += [Example(str(file), label, part, start) for start, label in foreign_records.scan(file)]
     if {example.part for example in examples} <= {None, "test", "validation"}:  # nothing is said to be for training
         examples = [example._replace(part=None) for example in examples]
     return examples, []

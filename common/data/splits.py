@@ -94,7 +94,8 @@ def split(labels, group, digests, given):
         for part in drawn:
             if len(own) > 1:  # one is for training
                 taken = _first(own, wanted)
-                own = [each for each in own if not any(each is other for other in taken)]
+                numbers = set(map(id, taken))
+                own = [each for each in own if id(each) not in numbers]
                 parts[np.concatenate(taken)] = part
     return parts
 

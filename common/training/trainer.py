@@ -1,101 +1,18 @@
-"""What both trainers share: the command line, evaluations, TensorBoard's summaries, and a run's beginning and end."""
+"""What both trainers share: evaluations, TensorBoard's summaries, and a run's beginning and end."""
 
-import argparse
 import contextlib
 import dataclasses
 import os
 import signal
-from pathlib import Path
 
-from common import command_line
-from common.command_line import CHECKPOINT_DIR, ROOT, shown
-from common.data import datasets, packing, records
+from common.command_line import ROOT, shown
 from common.errors import UserError, writing
-from common.graph import batches, device
+from common.graph import batches
 from common.training import calibration, checkpoints, evaluation, hooks, runs
 from common.training import recipe as recipes
 
 import numpy as np
 import tensorflow.compat.v1 as tf
-
-
-def parser(description, networks, family):
-    """The command line of a trainer. networks: modules by name, the default first. family: of data sets."""
-    parser = command_line.parser(description, list(networks), list(family))
-    command_line.add_data_dir(parser)
-    whole = command_line.positive(int)
-    parser.add_argument("--steps", metavar="N", type=whole, help="train up to this step, not by the recipe's epochs")
-    parser.add_argument("--seed", metavar="N", type=whole, default=1, help="of weights, batches and augmentation (1)")
-    parser.add_argument(
-        "--precision", choices=device.PRECISIONS, default="float32",
-        help="of convolutions and matrix products: float32, the default; bfloat16 on a CPU, float16 on a GPU",
-    )
-    parser.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change entries of the recipe, below"
-    )
-    parser.add_argument(
-        "--start-from", metavar="CHECKPOINT",
-        help="weights to begin with: of a checkpoint, pretrained or none (pretrained for your own pictures, else none)",
-    )
-    parser.add_argument(
-        "--in-memory", metavar="GB", type=float,
-        help="your own pictures are read from the disk if they are more than this (default: half of what is free)",
-    )
-    parser.add_argument("--only-pack", action="store_true", help="pack your own pictures, and do not train")
-    parser.epilog = _recipe_table(networks)
-    return parser
-
-
-def arguments(parser, task, networks, family):
-    """What the command line asks for; `own`, `network`, `device` and `start_from` are resolved.
-
-    own: whether the data set is pictures of one's own. Raises UserError for a device that is not there or does not
-    compute in the precision, and for an entry of the recipe that is invalid or changes nothing.
-    """
-    args = parser.parse_args()
-    args.own = bool(args.dataset) and args.dataset not in family
-    if args.only_pack and not args.own:
-        raise UserError("--only-pack needs --dataset with a folder, a table or TFRecords of your own pictures")
-    pretrained = CHECKPOINT_DIR / task / runs.PRETRAINED
-    known = runs.read(pretrained).network if args.own and checkpoints.latest(pretrained) else None
-    args.network = args.network or known or next(iter(networks))
-    if args.start_from is None:
-        args.start_from = "pretrained" if args.network == known else "none"
-    if args.start_from != "none":
-        args.start_from = checkpoints.named(pretrained if args.start_from == "pretrained" else args.start_from)
-    args.device = device.resolve(args.device)
-    device.check_precision(args.precision, args.device)
-    recipes.change(networks[args.network].RECIPE, args.set)  # before the pictures are packed, which may take long
-    return args
-
-
-def load(args, networks, family, readers, size, reading=None):
-    """The data set that the command line asks for; and args.recipe, which may depend on it.
-
-    For pictures of one's own: readers: functions as packing.pack() takes them, by name. size: of what they give.
-    reading: the name; or if None, the first, and of TFRecords the last, which takes them as they are.
-    """
-    recipe = networks[args.network].RECIPE
-    if args.own:
-        limit = None if args.in_memory is None else args.in_memory * 1e9
-        reading = reading or list(readers)[-1 if records.files(Path(args.dataset)) else 0]
-        data = datasets.packed(packing.pack(args.dataset, args.data_dir, reading, readers[reading], size), limit)
-        recipe = recipe.for_own(len(data.train.labels))
-    else:
-        data = datasets.load_or_generate(family, args.dataset, args.data_dir)
-    args.recipe = recipes.change(recipe, args.set)
-    return data
-
-
-def _recipe_table(networks):
-    """For --help: the recipe of the network that the command line names, or of the default one."""
-    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
-    parser.add_argument("--network", choices=networks)
-    try:
-        name = parser.parse_known_args()[0].network or next(iter(networks))
-    except argparse.ArgumentError:  # told by the parser of all flags
-        return ""
-    return f"the recipe of {name}, for --set:\n{recipes.table(networks[name].RECIPE)}"
 
 
 def describe(

@@ -1,0 +1,112 @@
+"""Tables of pictures and their labels: .csv, .tsv and .txt, with or without a header, in the dialects there are."""
+
+import csv
+import os
+import unicodedata
+from collections import Counter
+
+from common.errors import UserError
+
+ENDINGS = (".csv", ".tsv", ".txt")
+PICTURE_COLUMNS = (
+    "image", "file", "path", "filename", "file_name", "filepath", "image_path", "image_name", "picture", "img",
+)  # fmt: skip
+LABEL_COLUMNS = ("label", "class", "category", "target", "class_name", "label_name")
+
+
+def read(path, files):
+    """The classes of pictures that a table names: ({file: label}, {what is wrong: names of pictures}).
+
+    files: paths of the pictures in its folder. Raises UserError for a file that is no table.
+    """
+    find_file = _Files(path.parent, files)
+    rows = [row for row in _rows(path) if any(field.strip() for field in row)]
+    picture, label, start = _columns(path, rows, find_file)
+    labels, missing, unlabelled, contradicting = {}, [], [], []
+    for row in rows[start:]:
+        name, given = (row[column].strip() if column < len(row) else "" for column in (picture, label))
+        file = find_file(name)
+        if not file:
+            missing.append(name)
+        elif not given:
+            unlabelled.append(name)
+        elif labels.setdefault(file, given) != given:
+            contradicting.append(name)
+    without = sorted(os.path.relpath(file, path.parent) for file in set(files) - set(labels))
+    if rows and not labels:
+        raise UserError(f"{path} names no picture that is there, such as {(missing + unlabelled)[0]!r}")
+    return labels, {
+        "rows name a picture that is missing": missing,
+        "rows have no label": unlabelled,
+        "rows contradict an earlier row, and were left out": contradicting,
+        "pictures have no row": without,
+    }
+
+
+def _rows(path):
+    """The rows of a table, lists of strings. Separated by what gives every row the same number of columns."""
+    content = path.read_bytes()
+    for encoding in ["utf-16"] if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ["utf-8-sig", "cp1252", "latin-1"]:
+        try:
+            lines = content.decode(encoding).splitlines(keepends=True)
+            break
+        except UnicodeDecodeError:
+            continue
+    else:
+        raise UserError(f"{path} is not a text file")
+    try:
+        for delimiter in "\t" if path.suffix.lower() == ".tsv" else ",;\t ":
+            rows = [row for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True) if row]
+            widths = Counter(map(len, rows[:100])).most_common(1)
+            if widths and widths[0][0] > 1 and widths[0][1] >= 0.9 * len(rows[:100]):
+                return rows
+    except csv.Error as error:
+        raise UserError(f"{path} is not a table: {error}") from None
+    return [line.strip().rsplit(None, 1) for line in lines if line.strip()]  # names with spaces in them
+
+
+def _columns(path, rows, find_file):
+    """Which columns hold pictures and labels, and which row is the first: by their names, or by what is in them."""
+    width = max(map(len, rows), default=0)
+    if width < 2:
+        raise UserError(f"{path} needs two columns or more: a picture and its label in each row")
+    header = [field.strip().casefold() for field in rows[0]]
+    named = not any(map(find_file, rows[0])) and any(name in header for name in PICTURE_COLUMNS + LABEL_COLUMNS)
+
+    def column(names):
+        return next((header.index(name) for name in names if name in header), None) if named else None
+
+    picture, label = column(PICTURE_COLUMNS), column(LABEL_COLUMNS)
+    if picture is None:
+        found = [sum(bool(find_file(row[i])) for row in rows[:100] if i < len(row)) for i in range(width)]
+        picture = max((i for i in range(width) if i != label), key=lambda i: found[i])
+    if label is None:
+        label = next(i for i in range(width) if i != picture)
+    return picture, label, int(named)
+
+
+class _Files:
+    """The files that tables mean: by path, or by name alone where that is of one file; with or without ending."""
+
+    def __init__(self, root, files):
+        self._root, self._by_path, self._by_name = root, {}, {}
+        for file in files:
+            relative = self._key(os.path.relpath(file, root))
+            name = os.path.basename(relative)  # noqa: PTH119 (a hundred thousand of them)
+            for key in {relative, os.path.splitext(relative)[0]}:  # noqa: PTH122
+                self._by_path.setdefault(key, file)
+            for key in {name, os.path.splitext(name)[0]}:  # noqa: PTH122
+                self._by_name[key] = None if key in self._by_name else file
+
+    @staticmethod
+    def _key(name):
+        return os.path.normpath(unicodedata.normalize("NFC", name.replace("\\", "/")))
+
+    def __call__(self, name):
+        """The path of a file, or None."""
+        if not name.strip():
+            return None
+        key = self._key(name.strip())
+        file = self._by_path.get(key) or self._by_name.get(os.path.basename(key))  # noqa: PTH119
+        elsewhere = os.path.join(self._root, name.strip())  # noqa: PTH118 (also takes what is no path)
+        return file or (elsewhere if os.path.isfile(elsewhere) else None)  # noqa: PTH113

@@ -1,0 +1,39 @@
+"""Where the weights of a new run start: at those of a checkpoint, as far as they fit."""
+
+from common.command_line import ROOT
+from common.errors import UserError
+
+import tensorflow.compat.v1 as tf
+
+
+def weights(run, ema):
+    """What gives a new run the weights that it starts from: an init_fn for tf.train.Scaffold, or None.
+
+    Of the checkpoint run.start_from it takes the averages of all that fits by name and shape; tells what starts anew.
+    run: runs.Run. ema: the moving averages of the graph. Raises UserError if nothing fits.
+    """
+    if not run.start_from:
+        return None
+    path = ROOT / run.start_from
+    reader = tf.train.NewCheckpointReader(str(path))
+    held = reader.get_variable_to_shape_map()
+    variables = list(dict.fromkeys(tf.trainable_variables() + tf.moving_average_variables() + tf.model_variables()))
+    taken = {}  # name in the checkpoint: variable
+    for variable in variables:
+        for name in ema.average_name(variable), variable.op.name:
+            if held.get(name) == variable.shape.as_list():
+                taken.setdefault(name, variable)
+                break
+    anew = [v.op.name for v in variables if not any(v is other for other in taken.values())]
+    if not taken:
+        raise UserError(f"nothing in {run.start_from} fits {run.network}; give --start-from none, or another --network")
+
+    def start(scaffold, session):
+        for name, variable in taken.items():
+            for each in variable, ema.average(variable):
+                if each is not None:  # what is not trained has no average
+                    each.load(reader.get_tensor(name), session)
+        which = f"; anew: {', '.join(anew)}" if anew else ""
+        print(f"starts from {run.start_from}: {len(taken)} of its {len(variables)} variables{which}", flush=True)
+
+    return start
