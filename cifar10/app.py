@@ -3,8 +3,9 @@
     python cifar10/app.py photo.jpg holidays/     # pictures, folders, globs
     python cifar10/app.py --serve                 # a page to drop photos on, in the browser
 
-Asks the most accurate network on CIFAR-10's validation images, or that of a --network or --dataset. It may be the one
-that comes with the repository. That one knows airplane, automobile, bird, cat, deer, dog, frog, horse, ship and truck,
+Asks the network that was trained last on pictures of your own; without such, the most accurate one on CIFAR-10's
+validation images, which may be the one that comes with the repository. Or that of a --network or --dataset. The one
+that comes with it knows airplane, automobile, bird, cat, deer, dog, frog, horse, ship and truck,
 and calls whatever else it sees one of these.
 """
 

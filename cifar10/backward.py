@@ -3,6 +3,7 @@
     python cifar10/backward.py                          # airbench_slim: 88.2 % after 16 min; 89.2 % with test.py --tta
     python cifar10/backward.py --network airbench       # 89.8 % after 44 min; 90.5 % with --tta
     python cifar10/backward.py --set schedule=cosine --checkpoint-dir try      # another recipe, elsewhere
+    python cifar10/backward.py --dataset my_photos/     # pictures of your own: one folder a class, or a table
 
 (benchmarks/accuracy/defaults.py: moving averages of the weights, on a JPEG copy of CIFAR-10; mean of three seeds, and
 one run of airbench; two Zen 4 cores.)

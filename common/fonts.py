@@ -47,6 +47,7 @@ def _letters(path):
     from fontTools import ttLib
 
     try:
-        return frozenset(ttLib.TTFont(path, fontNumber=0, lazy=True).getBestCmap() or ())
+        with ttLib.TTFont(path, fontNumber=0, lazy=True) as font:
+            return frozenset(font.getBestCmap() or ())
     except (OSError, ttLib.TTLibError, AssertionError):
         return frozenset()

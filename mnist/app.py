@@ -4,8 +4,8 @@
     python mnist/app.py --segment postcode.jpg         # a written number: each of its digits, from left to right
     python mnist/app.py --serve                        # a page to draw on, in the browser
 
-Asks the most accurate network on MNIST's validation images, or that of a --network or --dataset. It may be the one that
-comes with the repository.
+Asks the network that was trained last on pictures of your own; without such, the most accurate one on MNIST's
+validation images, which may be the one that comes with the repository. Or that of a --network or --dataset.
 """
 
 import sys

@@ -25,5 +25,6 @@ class Cifar10Recipe(Recipe):
         return dataclasses.replace(
             self, batch_size=min(64, images), epochs=epochs, warmup_steps=50, moving_average_decay=0.99, save_steps=200,
             learning_rate=self.learning_rate / 2, schedule="exponential", learning_rate_decay=0.03, decay_epochs=epochs,
-            degrees=10.0, scale=0.2, shift=0.1 * size, padding=0, mirror=1, cutout=size // 4, brightness=20.0, contrast=0.2,
+            degrees=10.0, scale=0.2, shift=0.1 * size, padding=0, mirror=1, cutout=size // 4,
+            brightness=20.0, contrast=0.2,
         )

@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw
 
 HEIGHT, MARGIN, TITLE = 280, 20, 36  # pixels
 BLUE, ORANGE, GREY, BLACK = "#1f77b4", "#e07020", "#9aa0a6", "#202124"
-MOST_BARS, LONGEST_NAME = 10, 30  # of a name: characters
+MOST_BARS = 10
+LONGEST_NAME, LONGEST_TITLE = 30, 60  # characters
 COLUMNS, TILE = 2, (900, 280)  # of a sheet; pixels
 SHEET = 100  # cards
 WAITING = 20  # cards that wait to be drawn: bounds the memory
@@ -20,7 +21,7 @@ WAITING = 20  # cards that wait to be drawn: bounds the memory
 def card(answer):
     """A classifier.Answer as a Pillow image: the picture, what the network sees, which pixels decided, how probable."""
     side = HEIGHT - TITLE
-    views, names, title = answer.views, answer.class_names, f"answer: {answer}"
+    views, names, title = answer.views, answer.class_names, _short(f"answer: {answer}", LONGEST_TITLE)
     panels = [_titled("the picture", _fitted(answer.picture, (int(side * 1.3), side)))]
     if len(views) == 1:
         height, width = views.shape[2:4]
@@ -145,8 +146,8 @@ def _bars(probabilities, class_names, side):
     return image
 
 
-def _short(name):
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+def _short(text, most=LONGEST_NAME):
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _items(answer, side):
