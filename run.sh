@@ -90,7 +90,7 @@ everything() {
   wait $tester || true
   [ "$status" = 0 ] || exit "$status"
   echo
-  "$python" mnist/app.py docs/digit.jpg
+  "$python" mnist/app.py --dataset mnist docs/digit.jpg # not the pictures of one's own that were trained on last
   cat <<END
 
 checkpoints        checkpoints/mnist

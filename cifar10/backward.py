@@ -31,7 +31,7 @@ import tensorflow.compat.v1 as tf
 
 LARGEST = 128  # pixels, both ways, of pictures of one's own
 SIZE = f"of your own pictures, to which they are squeezed: pixels, both ways, up to {LARGEST} (default: {IMAGE_SIZE})"
-INITIAL_IMAGES = 5000  # that a network may look at before it starts
+INITIAL_PIXELS = 5000 * 32 * 32  # of the images that a network may look at before it starts: bounds the memory
 
 
 def backward(run, data, checkpoint_dir, log_dir, device_name):
@@ -50,7 +50,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
         # Batch: a function of (seed, global step) alone.
         global_step = tf.train.get_or_create_global_step()
         step = tf.identity(global_step, "step")  # read once, before the train step increments it
-        images, labels = batch = batches.shuffled(train, step, recipe.batch_size, seed)
+        _, images, labels = batch = step, *batches.shuffled(train, step, recipe.batch_size, seed)
         affine = recipe.degrees, recipe.scale, recipe.shear, recipe.shift, recipe.edges
         images = batches.random_affine(images, step, seed, *affine)
         images = batches.random_crop(images, step, seed, recipe.padding, crop_size(run.network, run.image_size))
@@ -59,7 +59,8 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
         images = batches.cutout(images, step, seed, recipe.cutout, fill=mean)
 
         # Logits.
-        initial = initial_values(run.network, data.train.images[:INITIAL_IMAGES], mean, std)
+        first = data.train.images[: INITIAL_PIXELS // run.image_size**2]
+        initial = initial_values(run.network, first, mean, std)
         x = batches.standardize(images, mean, std)
         with optimization.initialized(recipe):
             regularizer = optimization.regularizer(recipe)
@@ -105,7 +106,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
 
     # Session: with the variables of the newest checkpoint, or their initial values. Loop.
     scaffold = tf.train.Scaffold(
-        saver=saver, init_fn=start.weights(run, ema), local_init_feed_dict=train.feed | evaluation_feed
+        saver=saver, init_fn=start.weights(run, ema, checkpoint_dir), local_init_feed_dict=train.feed | evaluation_feed
     )
     with (
         tf.name_scope("session"),
@@ -133,12 +134,12 @@ def scale_biases(gradients, factor):
 def mean_and_std(images):
     """Of each channel, over all pixels of uint8 [n, height, width, channels]: a float each, 0–255."""
     total, squares, count = 0, 0, np.prod(images.shape[:3])
-    for first in range(0, len(images), 5000):  # they may be on the disk
-        part = images[first : first + 5000]
+    for first in range(0, len(images), 1000):  # they may be on the disk
+        part = images[first : first + 1000]
         total += part.sum(axis=(0, 1, 2), dtype=np.int64)  # integers: exact, and no copy of the images as floats
         squares += np.einsum("nijc,nijc->c", part, part, dtype=np.int64, casting="safe")
     mean = total / count
-    std = np.sqrt(squares / count - mean**2)
+    std = np.sqrt(squares / count - mean**2).clip(0.01)  # of images that are all alike
     return tuple(mean.tolist()), tuple(std.tolist())
 
 

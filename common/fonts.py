@@ -15,6 +15,11 @@ def drawn(text, size):
     return ImageFont.truetype(path, size), "".join(c if ord(c) in _letters(path) else f"U+{ord(c):04X}" for c in text)
 
 
+def short(text, most):
+    """A text of so many letters at most; "…" stands for more."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def family(text):
     """The names of the fonts that matplotlib needs for a text, the usual one first."""
     from matplotlib import font_manager, rcParams
@@ -48,6 +53,7 @@ def _letters(path):
 
     try:
         with ttLib.TTFont(path, fontNumber=0, lazy=True) as font:
-            return frozenset(font.getBestCmap() or ())
+            outlines = "glyf" in font or "CFF " in font or "CFF2" in font  # not so in fonts of coloured pictures
+            return frozenset(outlines and font.getBestCmap() or ())
     except (OSError, ttLib.TTLibError, AssertionError):
         return frozenset()

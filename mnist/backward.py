@@ -47,7 +47,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
         # Batch: a function of (seed, global step) alone.
         global_step = tf.train.get_or_create_global_step()
         step = tf.identity(global_step, "step")  # read once, before the train step increments it
-        images, labels = batch = batches.shuffled(train, step, recipe.batch_size, seed)
+        _, images, labels = batch = step, *batches.shuffled(train, step, recipe.batch_size, seed)
         affine = recipe.degrees, recipe.scale, recipe.shear, recipe.shift, recipe.edges
         images = batches.random_affine(images, step, seed, *affine)
         images = batches.random_mirror(images, step, seed) if recipe.mirror else images
@@ -98,7 +98,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
 
     # Session: with the variables of the newest checkpoint, or their initial values. Loop.
     scaffold = tf.train.Scaffold(
-        saver=saver, init_fn=start.weights(run, ema), local_init_feed_dict=train.feed | evaluation_feed
+        saver=saver, init_fn=start.weights(run, ema, checkpoint_dir), local_init_feed_dict=train.feed | evaluation_feed
     )
     with (
         tf.name_scope("session"),

@@ -52,6 +52,15 @@ def test_a_font_of_the_system_is_taken_for_letters_that_the_usual_one_lacks(no_o
     assert fonts.family(letter)[-1] == "STIXGeneral"
 
 
+def test_names_with_signs_of_formulas_are_drawn_as_they_are():
+    names = ("$x_1$", "$ 5", "a" * 60)
+    images = np.zeros([3, 8, 8, 3], np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plots.confusion(np.eye(3, dtype=int), names)
+        plots.gallery(images, [0, 1, 2], [1, 2, 0], [0.5] * 3, names)
+
+
 @pytest.mark.parametrize("classes", [2, 10, 45, 300])
 def test_a_confusion_picture_grows_with_the_classes(classes):
     names = [f"Klasse ж{i} mit einem sehr langen Namen" for i in range(classes)]

@@ -139,7 +139,7 @@ def test_tensorboard_shows_the_images_that_the_recipe_makes(name, tmp_path):
     task, network = name.split("/")
     log = EventAccumulator(str(tmp_path / "logs"), {"images": 0}).Reload()
     seen = [log.Images(f"input/image/{i}")[0].encoded_image_string for i in range(8)]
-    step = tf.constant(1, tf.int64)  # written after the first step, of the batch of the second
+    step = tf.constant(0, tf.int64)  # what the first step was trained on
     train = batches.on_device(data.train, "data")
     images, _ = batches.shuffled(train, step, 8, 1)
     size = cifar10.forward.crop_size(network, 32) if task == "cifar10" else 28

@@ -103,7 +103,7 @@ def test_weights_that_were_learnt_before_are_taken_where_they_fit(tmp_path, pack
     source = checkpoints.named(PRETRAINED)
     train(tmp_path, data, 1, source, "airbench_mini", learning_rate=0.0, regularizer=0.0)
     told = capsys.readouterr().out.splitlines()[0]
-    anew = "32 of its 34 variables; anew: logits/weights, logits/biases"
+    anew = "32 of 34 variables; anew: logits/weights, logits/biases"
     assert told == f"starts from {source.relative_to(ROOT)}: {anew}"
     held, made = conftest.variables(str(source)), conftest.variables(checkpoints.latest(tmp_path))
     average = "/ExponentialMovingAverage"
@@ -140,6 +140,31 @@ def test_another_start_is_another_run(tmp_path, packed):
     runs.continued(tmp_path, dataclasses.replace(described[0], dataset_folder="moved"))
     with pytest.raises(UserError, match="another run: start_from is '' there and 'checkpoints/cifar10/pretrained"):
         runs.continued(tmp_path, described[1])
+
+
+def test_a_later_checkpoint_of_the_start_is_no_other_run_and_a_damaged_start_is_named(tmp_path, packed):
+    data = datasets.packed(packed)
+    start = tmp_path / "start"
+    train(start, data, 4)
+    train(tmp_path / "on", data, 4, start / "model.ckpt-4")
+    train(start, data, 8)
+    described = runs.read(tmp_path / "on", cifar10.forward.NETWORKS)
+    later = dataclasses.replace(described, start_from=described.start_from.replace("-4", "-8"))
+    assert runs.continued(tmp_path / "on", later).start_from == described.start_from
+    flip(start / "model.ckpt-8.data-00000-of-00001")
+    train(tmp_path / "on", data, 8, start / "model.ckpt-8")
+    with pytest.raises(UserError, match="cannot read the checkpoint .*start/model.ckpt-8"):
+        train(tmp_path / "new", data, 4, start / "model.ckpt-8")
+
+
+def test_a_packed_folder_is_trained_on_as_it_was_packed(call, tmp_path, packed):
+    for main, flags in ((backward.main, []), (cifar10.backward.main, ["--size", 32])):
+        status, _, err = call(main, "--dataset", packed, "--only-pack", *flags)
+        assert status == 1 and err == (
+            f"error: {packed} was packed as 'whole', 12×12 pixels; name the pictures themselves, to pack them another "
+            "way\n"
+        )
+    assert call(cifar10.backward.main, "--dataset", packed, "--only-pack", "--size", 12)[0] == 0
 
 
 def test_what_fits_nothing_is_refused(call, tmp_path, packed):
@@ -238,4 +263,8 @@ def test_the_network_of_the_users_own_pictures_answers(tmp_path):
     for dataset, name in {None: "screws-2", "mnist": "mnist", "my/leaves/": "leaves-1", "leaves-1": "leaves-1"}.items():
         assert checkpoints.best(tmp_path, "mnist", None, dataset)[0].name == name
     assert checkpoints.newest(tmp_path, "mnist", None, "leaves", wait=False).name == "leaves-1"
+    run_in("leaves-2", "/somewhere", 0.4, 30)  # after pictures were added
+    for dataset in None, "leaves", "data/leaves-2":
+        assert checkpoints.best(tmp_path, "mnist", None, dataset)[0].name == "leaves-2"
+    assert checkpoints.best(tmp_path, "mnist", None, "data/leaves-1")[0].name == "leaves-1"
 

@@ -52,6 +52,23 @@ def test_classes_may_be_called_like_parts(tmp_path):
     assert found(tmp_path)[1].class_names == ("plane", "train")
 
 
+def test_what_is_beside_the_parts_is_told(tmp_path):
+    for part in ("train", "test", "raw", "__MACOSX"):
+        for name in "ab":
+            picture(tmp_path / part / name / "x.png")
+    examples, source = found(tmp_path)
+    assert source.class_names == ("a", "b") and {part for _, part in examples.values()} == {"train", "test"}
+    assert source.notices == ["1 folders beside test, train were left out: raw"]
+
+
+def test_a_class_without_files_is_refused(tmp_path):
+    for name in "ab":
+        picture(tmp_path / name / "x.png")
+    (tmp_path / "c" / "deeper").mkdir(parents=True)
+    with pytest.raises(UserError, match="1 sub-folders have no file: c; fill them, or take them away"):
+        sources.find(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -91,6 +108,35 @@ def test_a_table_in_another_encoding(tmp_path, encoding):
     assert sorted(label for label, _ in found(tmp_path / "t.csv")[0].values()) == ["Bär", "Hund"]
 
 
+@pytest.mark.parametrize(
+    ("named", "meant"),
+    [
+        ("cats/1.png", "set/cats/1.png"),
+        ("1", None),  # or which?
+        ("3.png", "set/dogs/3.png"),
+        ("cats/3.png", None),  # gone: that of another folder is not taken for it
+        ("/home/me/set/dogs/3", "set/dogs/3.png"),
+        ("set/both", None),  # .jpg or .png?
+        ("set/both.png", "set/both.png"),
+    ],
+)
+def test_which_file_a_name_means(tmp_path, named, meant):
+    for name in ("cats/1.png", "cats/2.png", "dogs/1.png", "dogs/3.png", "both.png", "both.jpg"):
+        picture(tmp_path / "set" / name)
+    (tmp_path / "t.csv").write_text(f"set/cats/2.png,b\n{named},a\nset/dogs/1.png,a\n")
+    labels = found(tmp_path / "t.csv")[0]
+    assert set(labels) - {"set/cats/2.png", "set/dogs/1.png"} == ({meant} if meant else set())
+
+
+def test_names_with_spaces_between_spaces(tmp_path):
+    for name in ("my cat.png", "my dog.png"):
+        picture(tmp_path / name)
+    (tmp_path / "t.txt").write_text("my cat.png 0\nmy dog.png 1\n")
+    assert {path: label for path, (label, _) in found(tmp_path / "t.txt")[0].items()} == {
+        "my cat.png": "0", "my dog.png": "1"
+    }  # fmt: skip
+
+
 def test_what_a_table_and_its_folder_lack_is_counted_with_examples(tmp_path):
     for name in ("a.png", "b.png", "c.png", "d.png", "twice.png"):
         picture(tmp_path / name)
@@ -99,9 +145,9 @@ def test_what_a_table_and_its_folder_lack_is_counted_with_examples(tmp_path):
     examples, source = found(tmp_path / "t.csv")
     assert {p: e[0] for p, e in examples.items()} == {"a.png": "x", "b.png": "y", "twice.png": "x"}
     assert source.notices == [
-        "4 rows name a picture that is missing: gone1, gone2, gone3, …",
+        "4 rows name a picture that is missing, or several: gone1, gone2, gone3, …",
         "1 rows have no label: c",
-        "1 rows contradict an earlier row, and were left out: twice",
+        "1 rows contradict an earlier one, which was taken: twice",
         "2 pictures have no row: c.png, d.png",
     ]
 
@@ -131,7 +177,7 @@ def test_tables_that_are_none_are_refused(tmp_path, text):
 @pytest.mark.parametrize("name", ["nowhere", "x.png"])
 def test_what_is_no_source_is_refused(tmp_path, name):
     picture(tmp_path / "x.png")
-    with pytest.raises(UserError, match=f"{name} is no.* a folder with one sub-folder a class, a table"):
+    with pytest.raises(UserError, match=f"{name} is not.* a folder with one sub-folder a class, a table"):
         sources.find(tmp_path / name)
 
 
@@ -158,6 +204,7 @@ def test_links_in_a_circle_end(tmp_path):
     picture(tmp_path / "b/x.png")
     (tmp_path / "a/again").symlink_to(tmp_path / "a")
     (tmp_path / "b/other").symlink_to(tmp_path)
+    (tmp_path / "itself").symlink_to(tmp_path / "itself")
     assert sum(label == "a" for label, _ in found(tmp_path)[0].values()) == 1
 
 
@@ -200,11 +247,19 @@ def test_the_notes_tfrecords_are_found(tmp_path):
         ({"img_raw": content(b"12345"), "label": numbers(1)}, "no image_raw or img_raw of height × width"),
         ({"img_raw": content(b"1234")}, "has no label"),
         ({"img_raw": content(b"1234"), "label": numbers(1, 1)}, "has no label, or several"),
+        ({"img_raw": content(b"1234"), "label": content(b"")}, "has no label"),
     ],
 )
 def test_records_of_another_form_are_refused(tmp_path, features, message):
     write_records(tmp_path / "x.tfrecord", [features])
     with pytest.raises(UserError, match=message):
+        sources.find(tmp_path / "x.tfrecord")
+
+
+def test_records_of_something_else_are_refused(tmp_path):
+    with tf.python_io.TFRecordWriter(str(tmp_path / "x.tfrecord")) as writer:
+        writer.write(b"\x0f no example")
+    with pytest.raises(UserError, match="x.tfrecord is not a file of tf.train.Example, at byte 0"):
         sources.find(tmp_path / "x.tfrecord")
 
 

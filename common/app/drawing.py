@@ -21,7 +21,7 @@ WAITING = 20  # cards that wait to be drawn: bounds the memory
 def card(answer):
     """A classifier.Answer as a Pillow image: the picture, what the network sees, which pixels decided, how probable."""
     side = HEIGHT - TITLE
-    views, names, title = answer.views, answer.class_names, _short(f"answer: {answer}", LONGEST_TITLE)
+    views, names, title = answer.views, answer.class_names, fonts.short(f"answer: {answer}", LONGEST_TITLE)
     panels = [_titled("the picture", _fitted(answer.picture, (int(side * 1.3), side)))]
     if len(views) == 1:
         height, width = views.shape[2:4]
@@ -131,7 +131,7 @@ def _bars(probabilities, class_names, side):
     """A bar for each class, the ten most probable ones where there are more."""
     shown = sorted(np.argsort(-probabilities, kind="stable")[:MOST_BARS])
     step = side / len(shown)
-    labels = [fonts.drawn(_short(class_names[c]), 15) for c in shown]
+    labels = [fonts.drawn(fonts.short(class_names[c], LONGEST_NAME), 15) for c in shown]
     left = 12 + math.ceil(max(font.getlength(text) for font, text in labels))
     full = 200  # pixels, of a bar of 100 %
     image = Image.new("RGB", (left + full + 70, side), "white")
@@ -144,10 +144,6 @@ def _bars(probabilities, class_names, side):
         if probabilities[c] >= 0.001:
             draw.text((end + 6, middle), f"{probabilities[c]:.1%}", BLACK, fonts.drawn("", 15)[0], anchor="lm")
     return image
-
-
-def _short(text, most=LONGEST_NAME):
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _items(answer, side):

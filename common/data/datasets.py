@@ -18,6 +18,7 @@ from common.errors import UserError
 import numpy as np
 import psutil
 
+COPIES = 2  # of images that are in memory: NumPy's and TensorFlow's
 VALIDATION_IMAGES = 5000  # the last ones of the training files, held out to choose with
 
 
@@ -77,19 +78,26 @@ def load(family, name, data_dir, folder=""):
     )
 
 
-def packed(folder, in_memory=None):
-    """The data set in a folder that packing.pack() made. in_memory: bytes; of more, images stay on the disk.
+def check_name(family, name):
+    """Raises UserError for a name that is no data set of the family, and no file or folder."""
+    if name not in family and not Path(name).exists():
+        wanted = f"choose from {', '.join(family)}, or give a folder with one sub-folder a class, a table or TFRecords"
+        raise UserError(f"there is no data set {name!r}, and no such file; {wanted}")
 
-    Without it, half of the memory that is free is enough. Raises UserError where a file is damaged.
+
+def packed(folder, in_memory=None):
+    """The data set in a folder that packing.pack() made. in_memory: bytes; if it takes more, images stay on the disk.
+
+    Without it, half of the memory that is free. Raises UserError where a file is damaged.
     """
     limit = psutil.virtual_memory().available / 2 if in_memory is None else in_memory
     told = records.read(folder)
     splits = [records.part(folder, told, name) for name in records.PARTS]
-    if sum(images.nbytes for images, _ in splits) <= limit:
+    if COPIES * sum(images.nbytes for images, _ in splits) <= limit:
         splits = [(images[:], labels) for images, labels in splits]
     splits = [Split(*split) for split in splits]
     folder = Path(folder).resolve()
-    return DataSet(folder.name, told.title, told.class_names, told.digest, *splits, told.reading, str(folder))
+    return DataSet(told.name, told.title, told.class_names, told.digest, *splits, told.reading, str(folder))
 
 
 def _mnist_like(name, data_dir):

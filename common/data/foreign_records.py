@@ -7,19 +7,20 @@ from common.errors import UserError
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from google.protobuf.message import DecodeError
 
 PIXELS = ("image_raw", "img_raw")  # names of the feature: ours, and that of the notes
 
 
 def files(path):
-    """The TFRecords files that a path names, itself or those in its folder, if it is not a packed data set."""
+    """The TFRecords files that a path names: itself, or those in its folder."""
     if path.is_dir():
         return sorted(p for p in path.iterdir() if _is_records(p) and p.is_file())
     return [path] if _is_records(path) and path.is_file() else []
 
 
 def _is_records(path):
-    return any(suffix.startswith(".tfrecord") for suffix in path.suffixes) or ".tfrecord" in path.name
+    return ".tfrecord" in path.name  # as in train.tfrecords-00000-of-00002
 
 
 def scan(path):
@@ -37,13 +38,13 @@ def scan(path):
             start += FRAME[0] + len(content) + FRAME[1]
     except tf.errors.OpError as error:
         raise UserError(f"{path} is damaged after {start} bytes: {error.message}") from None
-    except ValueError:  # protobuf's
+    except (DecodeError, ValueError):
         raise UserError(f"{path} is not a file of tf.train.Example, at byte {start}") from None
 
 
 def _label(feature, path, start):
     numbers, names = list(feature.int64_list.value), list(feature.bytes_list.value)
-    if len(names) == 1:
+    if len(names) == 1 and names[0].strip():
         return names[0].decode(errors="replace")
     if len(numbers) == 1:
         return str(numbers[0])
@@ -62,9 +63,10 @@ def picture(path, start):
 
 
 def _picture(feature, path, start):
-    """Its size is what height, width and channels say; without them, it is a square, grey if that fits."""
+    """Its size is what height, width and channels or depth say; else, it is a square, grey if that fits."""
     pixels = next((feature[name].bytes_list.value[0] for name in PIXELS if feature[name].bytes_list.value), b"")
     sizes = [feature[name].int64_list.value for name in ("height", "width", "channels")]
+    sizes[2] = sizes[2] or feature["depth"].int64_list.value
     if all(sizes):
         shapes = [tuple(size[0] for size in sizes)]
     else:

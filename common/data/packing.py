@@ -3,6 +3,7 @@
 Each picture goes through the very function that the app uses.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -27,41 +28,67 @@ LEFT_OUT = "left-out.txt"
 def pack(source, data_dir, reading, read, size):
     """Packs a folder, a table or TFRecords, if they were not packed as they are now. Returns the packed folder.
 
-    A packed folder is returned as it is.
+    A packed folder is returned as it is. Prints what is in it.
 
     reading: the name, for run.json, of the function `read`. That gives what a network takes of a Pillow image, uint8
     [items, views, size, size, channels]; the first view of the first item is packed.
     Tells what was left out. Raises UserError where a class has nothing left, and where a disk is full.
     """
     if records.is_packed(source):
-        return Path(source)
+        return _said(Path(source))
     found = sources.find(source)
     if len(found.class_names) > MOST_CLASSES:
         raise UserError(f"{source} has {len(found.class_names):,} classes, more than {MOST_CLASSES:,}")
-    with writing(data_dir):
-        data_dir.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(data_dir / ".packing.lock").acquire()
-    with lock:
+    with _locked(data_dir):
         stamp = _stamp(found, reading, size)
         for path in sorted(data_dir.glob(f"*/{records.DATASET}")):
             if _stamp_of(path.parent) == stamp:
-                return path.parent
+                return _said(path.parent)
         for leftover in data_dir.glob(".packing-*/"):  # of one that was killed: the lock is ours
             shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".packing-", dir=data_dir) as temporary:
-            return _pack(found, stamp, Path(temporary), reading, read, size)
+            return _said(_pack(found, stamp, Path(temporary), reading, read, size))
+
+
+@contextlib.contextmanager
+def _locked(data_dir):
+    with writing(data_dir):
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(data_dir / ".packing.lock")
+        try:
+            lock.acquire(timeout=1)  # seconds
+        except filelock.Timeout:
+            print(f"waiting for another program that is packing in {shown(data_dir)}", file=sys.stderr, flush=True)
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _said(folder):
+    """The packed folder, once what is in it is printed."""
+    packed = records.read(folder)
+    train, validation, test = (sum(counts) for counts in zip(*packed.counts.values(), strict=True))
+    print(
+        f"{packed.title}: {len(packed.class_names):,} classes, {packed.size}×{packed.size} pixels; {train:,} pictures "
+        f"to train, {validation:,} to validate, {test:,} to test, in {shown(folder)}"
+    )
+    return folder
 
 
 def _stamp(found, reading, size):
     """Tells a source as it is now from any other: names, labels, sizes and times of its files."""
-    digest = hashlib.sha256(repr((VERSION, reading, size, found.class_names)).encode())
+    root = os.path.realpath(found.root)
+    digest = hashlib.sha256(repr((VERSION, reading, size, root, found.name, found.class_names)).encode())
     for example in found.examples:
         try:
             status = os.stat(example.path)  # noqa: PTH116 (a hundred thousand of them)
             facts = status.st_size, status.st_mtime_ns
         except OSError as error:
             facts = error.errno
-        digest.update(repr((example, facts)).encode(errors="surrogateescape"))
+        place = os.path.relpath(example.path, found.root)
+        digest.update(repr((place, example[1:], facts)).encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
@@ -123,15 +150,10 @@ def _pack(found, stamp, temporary, reading, read, size):
     with writing(folder):
         (folder / records.DATASET).write_bytes(msgspec.json.format(msgspec.json.encode(packed), indent=1) + b"\n")
         (folder / LEFT_OUT).write_text("".join(lines), "utf-8")
-    place = temporary.parent / f"{found.name}-{packed.digest[:8]}"
+    place = temporary.parent / packed.name
     if place.exists():  # the same pictures, as files that were copied or touched
         shutil.rmtree(place)
     folder.rename(place)
-    train, validation, test = counts.sum(axis=0)
-    print(
-        f"{found.name}: {len(numbers):,} classes, {size}×{size} pixels; {train:,} pictures to train, {validation:,} to "
-        f"validate, {test:,} to test, in {shown(place)}"
-    )
     return place
 
 

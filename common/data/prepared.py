@@ -23,6 +23,7 @@ def read_all(examples, spool, read, size):
     """
     rows, digests, left_out, shape = [], [], [], None
     with (
+        writing(spool),
         spool.open("wb") as file,
         ThreadPoolExecutor(os.cpu_count()) as pool,  # Pillow decodes in parallel
         tqdm(
@@ -40,8 +41,7 @@ def read_all(examples, spool, read, size):
                     left_out.append((example, image))
                     continue
                 shape, pixels = image.shape, image.tobytes()
-                with writing(spool):
-                    file.write(pixels)
+                file.write(pixels)
                 rows.append(row)
                 digests.append(int.from_bytes(hashlib.blake2b(pixels, digest_size=8).digest(), "big"))
     return Spool(spool, (len(rows), *(shape or ()))), rows, np.array(digests, np.uint64), left_out
@@ -51,7 +51,7 @@ class Spool:
     """Pictures one after the other in a file, uint8, read by index: not mapped, so that they take no memory."""
 
     def __init__(self, path, shape):
-        self._file, self.shape = path.open("rb"), shape
+        self._path, self.shape = path, shape
 
     def __len__(self):
         return self.shape[0]
@@ -61,9 +61,10 @@ class Spool:
         size = int(np.prod(self.shape[1:]))
         rows = np.arange(len(self))[which]
         result = np.empty([rows.size, size], np.uint8)
-        for i, row in enumerate(rows.flat):
-            self._file.seek(int(row) * size)
-            self._file.readinto(result[i])
+        with self._path.open("rb") as file:
+            for i, row in enumerate(rows.flat):
+                file.seek(int(row) * size)
+                file.readinto(result[i])
         return result.reshape(*rows.shape, *self.shape[1:])
 
 
@@ -75,7 +76,7 @@ def _read(example, read):
         else:
             image = Image.fromarray(foreign_records.picture(example.path, example.record).squeeze()).convert("RGB")
         return read(image)[0, 0]
-    except UserError as error:
+    except (UserError, OSError) as error:  # OSError: a file of records that is gone meanwhile
         return str(error).strip()
 
 

@@ -43,6 +43,11 @@ class Packed:
     digest: str
     stamp: str
 
+    @property
+    def name(self):
+        """What the data set is called, whatever its folder is: no other pictures have it."""
+        return f"{self.title}-{self.digest[:8]}"
+
 
 class Images:
     """Pictures that stay in their shards: like an array uint8 [n, height, width, channels] that is read by index.

@@ -41,7 +41,7 @@ def find(source):
     """The pictures of a folder, a table or TFRecords, and their classes. Reads no picture.
 
     Hidden files and folders are left out. A folder that is split into train, test and perhaps val keeps its split.
-    Raises UserError where there are not two classes.
+    Raises UserError where there are not two classes, and where one has no file.
     """
     path = Path(source)
     if path.is_dir():
@@ -51,9 +51,9 @@ def find(source):
     elif foreign_records.files(path):
         examples, notices = _records(path)
     else:
+        what = "is not" if path.exists() else "is not there; give"
         wanted = f"a folder with one sub-folder a class, a table ({', '.join(tables.ENDINGS)}) or TFRecords"
-        wrong = "is not" if path.exists() else "is no data set that the task knows, and there is no such file; give"
-        raise UserError(f"{source} {wrong} {wanted}")
+        raise UserError(f"{source} {what} {wanted}")
     shown = {label: printable(label) for label in {example.label for example in examples}}
     examples = [example._replace(label=shown[example.label]) for example in examples]
     names = tuple(sorted(set(shown.values()), key=counting))
@@ -82,8 +82,7 @@ def counting(name):
 
 def printable(name):
     """A name in one line that every terminal shows, of 200 characters at most."""
-    name = os.fsencode(name).decode(errors="replace") if isinstance(name, str) else name.decode(errors="replace")
-    return UNPRINTABLE.sub("\ufffd", name)[:LONGEST_NAME]
+    return UNPRINTABLE.sub("\ufffd", os.fsencode(name).decode(errors="replace"))[:LONGEST_NAME]
 
 
 def told(what, names):
@@ -105,32 +104,47 @@ def _files(folder, notices):
 
     for place, folders, names in os.walk(folder, followlinks=True, onerror=tell):
         real = os.path.realpath(place)
-        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+        folders[:] = [] if real in seen else sorted(name for name in folders if not _hidden(name))
         if real not in seen:
-            yield from (os.path.join(place, name) for name in sorted(names) if not name.startswith("."))  # noqa: PTH118
+            yield from (os.path.join(place, name) for name in sorted(names) if not _hidden(name))  # noqa: PTH118
         seen.add(real)
 
 
-def _subfolders(folder):
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+def _hidden(name):
+    return name.startswith(".") or name == "__MACOSX"  # what macOS adds to archives
+
+
+def _inside(folder):
+    """The names of the folders, and of the pictures, in a folder."""
+    names = sorted(name for name in os.listdir(folder) if not _hidden(name))  # noqa: PTH208
+    folders = [name for name in names if (folder / name).is_dir()]
+    return folders, [n for n in names if Path(n).suffix.lower() in pictures.ENDINGS and n not in folders]
 
 
 def _folder(folder):
     """(examples, notices) of a folder with one sub-folder a class, or of one that is split into such folders."""
-    notices = []
-    parts = {name: PARTS.get(name.casefold()) for name in _subfolders(folder)}
-    if "train" not in parts.values() or None in parts.values() or len(parts) < 2:
+    notices, examples, beside = [], [], []
+    names, _ = _inside(folder)
+    parts = {name: PARTS[name.casefold()] for name in names if name.casefold() in PARTS}
+    holding = {part for name, part in parts.items() if _inside(folder / name)[0]}  # sub-folders, the classes
+    if "train" not in holding or len(set(parts.values())) < 2:
         parts = {"": None}
-    examples, beside = [], []
+    elif len(names) > len(parts):
+        others = [name for name in names if name not in parts]
+        notices.append(told(f"folders beside {', '.join(parts)} were left out", others))
+    classes = set()
     for place, part in parts.items():
-        for name in _subfolders(folder / place):
+        names, pictures_there = _inside(folder / place)
+        beside += pictures_there
+        classes |= set(names)
+        for name in names:
             examples += [Example(path, name, part) for path in _files(folder / place / name, notices)]
-        beside += [
-            entry.name for entry in os.scandir(folder / place)
-            if entry.is_file() and Path(entry.name).suffix.lower() in pictures.ENDINGS and entry.name[0] != "."
-        ]  # fmt: skip
     if beside:
         notices.append(told("pictures beside the sub-folders were left out", sorted(beside)))
+    empty = sorted(classes - {example.label for example in examples}, key=counting)
+    if empty:
+        why = "".join(f"; {notice}" for notice in notices if "cannot be read" in notice)
+        raise UserError(f"{folder}: {told('sub-folders have no file', empty)}; fill them, or take them away{why}")
     return examples, notices
 
 

@@ -10,7 +10,7 @@ SHARE = 0.1  # of each class, for validation and for testing
 BITS = 3  # of 64 in which the hashes of near-duplicates differ, at most
 NEIGHBOURS = 10  # with which a picture is compared, among those with like hashes
 BLOCKS, ALIKE = 16, 0.99  # both ways, whose means correlate by this at least in near-duplicates
-CHUNK = 1000  # pictures compared at a time: bounds the memory
+CHUNK_BYTES = 3_000_000  # of pictures that are compared at a time: bounds the memory
 
 
 def groups(images, digests):
@@ -20,7 +20,8 @@ def groups(images, digests):
     bits, the signs of the differences of neighbours among 8×9 blocks, and compared by the means of finer blocks.
     images: uint8 [n, height, width, channels], or an array-like. digests: uint64 [n], of the pixels.
     """
-    hashes = np.concatenate([_hashes(images[i : i + CHUNK]) for i in range(0, len(images), CHUNK)])
+    chunk = _chunk(images)
+    hashes = np.concatenate([_hashes(images[i : i + chunk]) for i in range(0, len(images), chunk)])
     order = np.argsort(digests, kind="stable")
     same = digests[order[:-1]] == digests[order[1:]]
     pairs = [(order[:-1][same], order[1:][same])]
@@ -34,6 +35,10 @@ def groups(images, digests):
     a, b = (np.concatenate(side) for side in zip(*pairs, strict=True))
     graph = sparse.coo_array((np.ones(len(a)), (a, b)), shape=(len(images), len(images)))
     return sparse.csgraph.connected_components(graph, directed=False)[1]
+
+
+def _chunk(images):
+    return max(1, CHUNK_BYTES // int(np.prod(images.shape[1:])))
 
 
 def _hashes(images):
@@ -56,8 +61,9 @@ def _blocks(images, rows, columns):
 def _alike(images, a, b):
     """Those pairs of rows whose pixels are alike."""
     keep = np.zeros(len(a), bool)
-    for start in range(0, len(a), CHUNK):
-        chunk = slice(start, start + CHUNK)
+    size = _chunk(images)
+    for start in range(0, len(a), size):
+        chunk = slice(start, start + size)
         x, y = (_normalized(images[rows[chunk]]) for rows in (a, b))
         keep[chunk] = (x * y).sum(axis=1) >= ALIKE
     return a[keep], b[keep]

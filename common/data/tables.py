@@ -3,7 +3,7 @@
 import csv
 import os
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 
 from common.errors import UserError
 
@@ -36,9 +36,9 @@ def read(path, files):
     if rows and not labels:
         raise UserError(f"{path} names no picture that is there, such as {(missing + unlabelled)[0]!r}")
     return labels, {
-        "rows name a picture that is missing": missing,
+        "rows name a picture that is missing, or several": missing,
         "rows have no label": unlabelled,
-        "rows contradict an earlier row, and were left out": contradicting,
+        "rows contradict an earlier one, which was taken": contradicting,
         "pictures have no row": without,
     }
 
@@ -57,8 +57,8 @@ def _rows(path):
     try:
         for delimiter in "\t" if path.suffix.lower() == ".tsv" else ",;\t ":
             rows = [row for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True) if row]
-            widths = Counter(map(len, rows[:100])).most_common(1)
-            if widths and widths[0][0] > 1 and widths[0][1] >= 0.9 * len(rows[:100]):
+            [(width, count)] = Counter(map(len, rows[:100])).most_common(1) or [(0, 0)]
+            if (width == 2 or width > 2 and delimiter != " ") and count >= 0.9 * len(rows[:100]):
                 return rows
     except csv.Error as error:
         raise UserError(f"{path} is not a table: {error}") from None
@@ -86,17 +86,15 @@ def _columns(path, rows, find_file):
 
 
 class _Files:
-    """The files that tables mean: by path, or by name alone where that is of one file; with or without ending."""
+    """The files that tables mean: by path, or by the end of it where that is of one file; with or without ending."""
 
     def __init__(self, root, files):
-        self._root, self._by_path, self._by_name = root, {}, {}
+        self._root, self._by_path, self._by_name = root, {}, defaultdict(list)
         for file in files:
-            relative = self._key(os.path.relpath(file, root))
-            name = os.path.basename(relative)  # noqa: PTH119 (a hundred thousand of them)
-            for key in {relative, os.path.splitext(relative)[0]}:  # noqa: PTH122
-                self._by_path.setdefault(key, file)
-            for key in {name, os.path.splitext(name)[0]}:  # noqa: PTH122
-                self._by_name[key] = None if key in self._by_name else file
+            path = self._key(os.path.relpath(file, root))
+            self._by_path[path] = file
+            for key in {path, os.path.splitext(path)[0]}:  # noqa: PTH122 (a hundred thousand of them)
+                self._by_name[os.path.basename(key)].append((key, file))  # noqa: PTH119
 
     @staticmethod
     def _key(name):
@@ -107,6 +105,11 @@ class _Files:
         if not name.strip():
             return None
         key = self._key(name.strip())
-        file = self._by_path.get(key) or self._by_name.get(os.path.basename(key))  # noqa: PTH119
+        if key in self._by_path:
+            return self._by_path[key]
+        named = self._by_name.get(os.path.basename(key), ())  # noqa: PTH119
+        found = {file for path, file in named if f"/{path}".endswith(f"/{key}") or key.endswith(f"/{path}")}
+        if found:
+            return found.pop() if len(found) == 1 else None
         elsewhere = os.path.join(self._root, name.strip())  # noqa: PTH118 (also takes what is no path)
-        return file or (elsewhere if os.path.isfile(elsewhere) else None)  # noqa: PTH113
+        return elsewhere if os.path.isfile(elsewhere) else None  # noqa: PTH113

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common import command_line
 from common.command_line import CHECKPOINT_DIR
-from common.data import datasets, foreign_records, packing
+from common.data import datasets, foreign_records, packing, records
 from common.errors import UserError
 from common.graph import device
 from common.training import checkpoints, runs
@@ -47,8 +47,11 @@ def parse(parser, task, networks, family):
     """
     args = parser.parse_args()
     args.own = bool(args.dataset) and args.dataset not in family
+    if args.own:
+        datasets.check_name(family, args.dataset)
     for flag in () if args.own else ("only_pack", "in_memory", "size", "as"):
-        if getattr(args, flag, None) not in (None, False):
+        value = getattr(args, flag, None)
+        if value is not None and value is not False:  # 0 is given
             flag = flag.replace("_", "-")
             raise UserError(f"--{flag} needs --dataset with a folder, a table or TFRecords of your own pictures")
     pretrained = CHECKPOINT_DIR / task / runs.PRETRAINED
@@ -70,13 +73,21 @@ def load(args, networks, family, readers, size, reading=None):
 
     For pictures of one's own: readers: functions as packing.pack() takes them, by name. size: of what they give.
     reading: the name; or if None, the first, and of TFRecords the last, which takes them as they are.
+    Raises UserError for pictures that were packed another way.
     """
     recipe = networks[args.network].RECIPE
     if args.own:
         limit = None if args.in_memory is None else args.in_memory * 1e9
+        if records.is_packed(args.dataset):
+            there, asked = records.read(args.dataset), vars(args).get("size")
+            if there.reading not in readers or reading not in (None, there.reading) or asked not in (None, there.size):
+                raise UserError(
+                    f"{args.dataset} was packed as {there.reading!r}, {there.size}×{there.size} pixels; name the "
+                    "pictures themselves, to pack them another way"
+                )
         reading = reading or list(readers)[-1 if foreign_records.files(Path(args.dataset)) else 0]
         data = datasets.packed(packing.pack(args.dataset, args.data_dir, reading, readers[reading], size), limit)
-        recipe = recipe.for_own(len(data.train.labels), size)
+        recipe = recipe.for_own(*data.train.images.shape[:2])
     else:
         data = datasets.load_or_generate(family, args.dataset, args.data_dir)
     args.recipe = recipes.change(recipe, args.set)

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from common.command_line import CHECKPOINT_DIR, shown
+from common.data import datasets
 from common.errors import UserError
 from common.training import runs
 
@@ -69,9 +70,11 @@ def best(root, task, network, dataset):
     task's own. Of equal ones it is the newest; the network that comes with the repository, if that is in root, is the
     last. Raises UserError with the command that makes one.
     """
+    _check_dataset(root, task, dataset)
     every = [(d, run) for d, run in runs.find(root, task, network) if latest(d)]
-    meant = dataset or next((run.dataset for _, run in every if run.dataset_folder), task)
-    found = [(d, run) for d, run in every if run.is_on(meant)]
+    meant = (run.dataset for _, run in every if (run.is_on(dataset) if dataset else run.dataset_folder))
+    last = next(meant, dataset or task)  # pictures that changed since are another data set of the same title
+    found = [(d, run) for d, run in every if run.dataset == last]
     if not found:
         others = sorted({run.dataset for _, run in every})
         raise _none_yet(
@@ -87,6 +90,7 @@ def newest(root, task, network, dataset, wait):
     network, dataset: or any, if None. wait: for its first checkpoint to come. Else runs without one do not count;
     raises UserError with the command that makes one.
     """
+    _check_dataset(root, task, dataset)
     told = False
     while True:
         found = [d for d, _ in runs.find(root, task, network, dataset) if d.name != runs.PRETRAINED]
@@ -103,13 +107,19 @@ def newest(root, task, network, dataset, wait):
         time.sleep(1)
 
 
+def _check_dataset(root, task, dataset):
+    if dataset and not runs.find(root, task, None, dataset):
+        datasets.check_name(datasets.FAMILIES[task], dataset)
+
+
 def _none_yet(root, task, network, dataset, others=""):
     place = shown(_usual(root, task, network, dataset))
     return UserError(f"no checkpoint in {place} yet; this makes one: {_command(root, task, network, dataset)}{others}")
 
 
 def _usual(root, task, network, dataset):
-    return runs.folder(root, task, network, dataset or task) if network else root / task
+    known = network and Path(dataset or task).name == (dataset or task)  # not so for a path of one's own pictures
+    return runs.folder(root, task, network, dataset or task) if known else root / task
 
 
 def _command(root, task, network, dataset):
@@ -161,7 +171,7 @@ def restore(session, saver, variables, path):
 
 
 def check(variables, path):
-    """Checks that a checkpoint holds `variables`, a dict from names in it to variables.
+    """Checks that a checkpoint is whole and holds `variables`, a dict from names in it to variables.
 
     Raises Unreadable if it is gone or damaged, UserError that lists the variables that it lacks or holds in another
     shape.
@@ -169,7 +179,7 @@ def check(variables, path):
     try:
         reader = tf.train.NewCheckpointReader(str(path))
         held = reader.get_variable_to_shape_map()
-        for name in variables.keys() & held.keys():
+        for name in variables.keys() & held.keys() or held:
             reader.get_tensor(name)  # fails where the file is cut short
     except UNREADABLE as error:
         raise _unreadable(path, error) from None

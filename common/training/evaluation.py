@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 BATCH_SIZE = 1000  # images a run of the graph, at most
+MOST_CLASSES = 2000  # of a confusion matrix: of more it would be a picture of dots, and fill the memory
 PIXELS = 1_100_000  # of the images a run of the graph: bounds the memory
 
 
@@ -40,9 +41,13 @@ class Evaluation(NamedTuple):
 
     def class_accuracies(self):
         """The accuracy on the images of each class, float64 [classes]; NaN for a class without any."""
-        counts = self.confusion()
+        classes = self.probabilities.shape[1]
+        right, every = (
+            np.bincount(labels, minlength=classes)
+            for labels in (self.labels[self.predictions == self.labels], self.labels)
+        )
         with np.errstate(invalid="ignore"):
-            return counts.diagonal() / counts.sum(axis=1)
+            return right / every
 
     @property
     def class_mean(self):
@@ -58,9 +63,10 @@ class Evaluation(NamedTuple):
 def logits(forward, run, images, tta=False):
     """The logits of images in 0–255, float32 [n, height, width, channels], by a network that does not train.
 
-    forward: the task's. run: runs.Run. tta: test-time augmentation, the mean over an image and its mirror image.
+    forward: the task's. run: runs.Run. tta: test-time augmentation, the mean over an image and its mirror image; where
+    mirror images do not show the same, as of letters, there is none.
     """
-    tta = tta and getattr(run.recipe, "mirror", 1)  # what was not mirrored in training, as letters, is not here
+    tta = tta and run.mirrors
     views = tf.concat([images, batches.mirror(images)], axis=0) if tta else images
     x = batches.standardize(views, run.image_mean, run.image_std)
     result = forward(x, False, None, run.network, len(run.class_names))
@@ -68,7 +74,7 @@ def logits(forward, run, images, tta=False):
 
 
 def evaluator(data, network, name="evaluation"):
-    """Builds the evaluation of a batches.OnDevice in the current graph; `network` gives the logits of images.
+    """Builds the evaluation of a batches.source() in the current graph; `network` gives the logits of images.
 
     Returns a function of a session that runs over the whole split, each image once, and gives an Evaluation.
     """
@@ -103,12 +109,10 @@ class Log:
 
         wrong, names = result.most_confidently_wrong(24), self._class_names
         images, labels, answers = self._images[wrong], result.labels[wrong], result.predictions[wrong]
-        pictures = {
-            "confusion": plots.confusion(result.confusion(), names),
-            "most_confidently_wrong": plots.gallery(
-                images, labels, answers, result.probabilities[wrong, answers], names
-            ),
-        }
+        sure = result.probabilities[wrong, answers]
+        pictures = {"most_confidently_wrong": plots.gallery(images, labels, answers, sure, names)}
+        if len(names) <= MOST_CLASSES:
+            pictures["confusion"] = plots.confusion(result.confusion(), names)
         summary = tf.Summary()
         summary.value.add(tag=f"accuracy/{self._split}", simple_value=result.accuracy)
         summary.value.add(tag=f"accuracy/{self._split}_class_mean", simple_value=result.class_mean)

@@ -89,7 +89,7 @@ class Summaries(CountSteps):
     """Writes the summaries of the graph for TensorBoard: scalars often, histograms and pictures now and then."""
 
     def __init__(self, writer, batch):
-        """batch: the tensors of images and labels: pictures are of the last one, without taking the next."""
+        """batch: the tensors of step, images and labels: pictures are of the last one, without taking the next."""
         self._writer, self._batch = writer, batch
         self._scalars = tf.summary.merge_all(name="summaries")
         self._pictures = tf.summary.merge_all(PICTURES, name="summaries")

@@ -2,7 +2,6 @@
 
 import io
 import logging
-import textwrap
 
 from common import fonts
 
@@ -45,7 +44,7 @@ def curves(log_dir, title):
         if len(tags) > 1 and axis.lines:
             axis.legend(frameon=False)
     axes[0].set_yscale("log")
-    figure.suptitle(title)
+    figure.suptitle(title, family=fonts.family(title), parse_math=False)
     return _save(figure, log_dir / "curves.png")
 
 
@@ -62,11 +61,11 @@ def confusion(counts, class_names):
             color = "grey" if row == column else "black"
             axis.text(column, row, counts[row, column], ha="center", va="center", color=color)
     ticks = range(0, classes, -(-classes // NUMBERED))
-    names = [textwrap.shorten(class_names[tick], LONGEST_NAME, placeholder="…") for tick in ticks]
+    names = [fonts.short(class_names[tick], LONGEST_NAME) for tick in ticks]
     turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, names)) > 3 else {}
-    family = fonts.family("".join(names))
-    axis.set_xticks(ticks, names, family=family, **turned)
-    axis.set_yticks(ticks, names, family=family)
+    as_text = {"family": fonts.family("".join(names)), "parse_math": False}
+    axis.set_xticks(ticks, names, **as_text, **turned)
+    axis.set_yticks(ticks, names, **as_text)
     axis.set(xlabel="answer", ylabel="label", title=f"{mistakes.sum()} wrong of {counts.sum():,}")
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
@@ -81,9 +80,9 @@ def gallery(images, labels, answers, probabilities, class_names, columns=6):
         axis.axis("off")
     for axis, image, label, answer, probability in zip(axes.flat, images, labels, answers, probabilities, strict=False):
         axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
-        said, right = (textwrap.shorten(class_names[c], LONGEST_NAME, placeholder="…") for c in (answer, label))
+        said, right = (fonts.short(class_names[c], LONGEST_NAME) for c in (answer, label))
         title = f"{said} ({probability:.0%})\nlabel: {right}"
-        axis.set_title(title, fontsize=9, family=fonts.family(title))
+        axis.set_title(title, fontsize=9, family=fonts.family(title), parse_math=False)
     return _png(figure)
 
 

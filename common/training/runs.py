@@ -74,7 +74,8 @@ class Run(Generic[R]):
 
     def is_on(self, dataset):
         """Whether a user means its data set by a name, or by the path of what was packed."""
-        return dataset == self.dataset or bool(self.dataset_folder) and sources.name(dataset) == self.dataset_title
+        own = bool(self.dataset_folder) and sources.name(dataset) in (self.dataset, self.dataset_title)
+        return own or dataset == self.dataset
 
     @property
     def image_shape(self):
@@ -170,6 +171,8 @@ def continued(directory, run):
     if not indexes(directory):
         return run
     before = _read(directory, type(run.recipe))
+    if Path(before.start_from).parent == Path(run.start_from).parent:  # its newest one is another by now
+        run = dataclasses.replace(run, start_from=before.start_from)
     there, here = _flat(before), _flat(run)
     differences = [
         f"{key} is {there[key]!r} there and {here[key]!r} here"

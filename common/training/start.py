@@ -2,19 +2,22 @@
 
 from common.command_line import ROOT
 from common.errors import UserError
+from common.training import checkpoints
 
 import tensorflow.compat.v1 as tf
 
 
-def weights(run, ema):
+def weights(run, ema, checkpoint_dir):
     """What gives a new run the weights that it starts from: an init_fn for tf.train.Scaffold, or None.
 
     Of the checkpoint run.start_from it takes the averages of all that fits by name and shape; tells what starts anew.
-    run: runs.Run. ema: the moving averages of the graph. Raises UserError if nothing fits.
+    run: runs.Run. ema: the moving averages of the graph. checkpoint_dir: a run that has one there is not new. Raises
+    UserError if nothing fits, or the checkpoint is damaged.
     """
-    if not run.start_from:
+    if not run.start_from or checkpoints.latest(checkpoint_dir):
         return None
     path = ROOT / run.start_from
+    checkpoints.check({}, path)
     reader = tf.train.NewCheckpointReader(str(path))
     held = reader.get_variable_to_shape_map()
     variables = list(dict.fromkeys(tf.trainable_variables() + tf.moving_average_variables() + tf.model_variables()))
@@ -34,6 +37,6 @@ def weights(run, ema):
                 if each is not None:  # what is not trained has no average
                     each.load(reader.get_tensor(name), session)
         which = f"; anew: {', '.join(anew)}" if anew else ""
-        print(f"starts from {run.start_from}: {len(taken)} of its {len(variables)} variables{which}", flush=True)
+        print(f"starts from {run.start_from}: {len(taken)} of {len(variables)} variables{which}", flush=True)
 
     return start
