@@ -56,6 +56,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
         images = batches.random_crop(images, step, seed, recipe.padding, crop_size(run.network, run.image_size))
         images = batches.random_mirror(images, step, seed) if recipe.mirror else images
         images = batches.random_light(images, step, seed, recipe.brightness, recipe.contrast)
+        images = batches.random_color(images, step, seed, recipe.color)
         images = batches.cutout(images, step, seed, recipe.cutout, fill=mean)
 
         # Logits.

@@ -62,7 +62,7 @@ def parser(description, networks, datasets):
     result = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("--network", metavar="NAME", choices=networks, help=", ".join(networks))
     result.add_argument(
-        "--dataset", metavar="NAME", help=f"{', '.join(datasets)}, or pictures of your own: a folder or a table"
+        "--dataset", metavar="NAME", help=f"{', '.join(datasets)}, or your own pictures: a folder, a table or TFRecords"
     )
     result.add_argument(
         "--device", metavar="NAME", default="auto",

@@ -22,12 +22,10 @@ def short(text, most):
 
 def family(text):
     """The names of the fonts that matplotlib needs for a text, the usual one first."""
-    from matplotlib import font_manager, rcParams
+    from matplotlib import rcParams
 
     path = _path(frozenset(text))
-    if path:
-        font_manager.fontManager.addfont(path)
-    return [*rcParams["font.family"], *([font_manager.FontProperties(fname=path).get_name()] if path else [])]
+    return [*rcParams["font.family"], *([_added(path)] if path else [])]
 
 
 @functools.cache
@@ -40,10 +38,23 @@ def _path(letters):
     needed = set(map(ord, letters))
     if needed <= _letters(str(usual)):
         return str(usual)
-    from matplotlib import font_manager  # searches the system; only such names need it
+    return max([str(usual), *_of_the_system()], key=lambda path: len(needed & _letters(path)))
 
-    paths = [str(usual), *sorted(font_manager.findSystemFonts())]
-    return max(paths, key=lambda path: len(needed & _letters(path)))
+
+@functools.cache
+def _of_the_system():
+    from matplotlib import font_manager  # takes a while; only such names need it
+
+    return sorted(font_manager.findSystemFonts())
+
+
+@functools.cache
+def _added(path):
+    """The name by which matplotlib knows a font."""
+    from matplotlib import font_manager
+
+    font_manager.fontManager.addfont(path)
+    return font_manager.FontProperties(fname=path).get_name()
 
 
 @functools.cache
@@ -55,5 +66,5 @@ def _letters(path):
         with ttLib.TTFont(path, fontNumber=0, lazy=True) as font:
             outlines = "glyf" in font or "CFF " in font or "CFF2" in font  # not so in fonts of coloured pictures
             return frozenset(outlines and font.getBestCmap() or ())
-    except (OSError, ttLib.TTLibError, AssertionError):
+    except Exception:  # whatever is wrong with a file that the system has
         return frozenset()

@@ -18,14 +18,14 @@ from common import command_line
 from common.app import answers
 from common.data import datasets
 from mnist.forward import NETWORKS, forward
-from mnist.picture_to_input import digits, reader
+from mnist.picture_to_input import numbers, reader
 
 
 def main():
     parser = answers.parser(__doc__, NETWORKS, datasets.MNIST)
     parser.add_argument("--segment", action="store_true", help="read a number: several digits, in one row")
     args = parser.parse_args()
-    return answers.answer("mnist", args, forward, NETWORKS, (lambda *_: digits) if args.segment else reader)
+    return answers.answer("mnist", args, forward, NETWORKS, numbers if args.segment else reader)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def find_ink(image, largest=LARGEST):
     doubtful = any(several != paler for several, paler in (is_ruled, is_squared))
     visible = [one for one in ([without, ink] if doubtful else [without]) if np.percentile(one, 99.95) >= least]
     if not visible or visible[0] is ink and (is_ruled[0] or is_squared[0]):  # the latter is a blank sheet
-        raise UserError("shows no digit: nothing stands out from its background, or it is too small")
+        raise UserError("shows no ink: nothing stands out from its background, or it is too small")
     return [(one / np.percentile(one[one > 0.3 * one.max()], 60)).clip(0, 1) for one in visible]
 
 

@@ -32,6 +32,13 @@ def reader(reading, size):
     return READERS.get(reading, digit)
 
 
+def numbers(reading, size):
+    """The same for pictures of several digits. Raises UserError for a network that does not read ink."""
+    if READERS.get(reading) is plain:
+        raise UserError("--segment looks for ink on paper, and this network was trained on whole pictures, --as plain")
+    return digits
+
+
 def digit(image):
     """The digit in a picture, white on black, fit to 20×20, centred by mass in 28×28: uint8 [1, views, 28, 28, 1].
 

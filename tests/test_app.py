@@ -36,7 +36,7 @@ def test_app_tells_bad_pictures_and_answers_the_others(call, trained, tmp_path):
         good.append(draw_seven(folder / "7.png"))
     bad = {
         text: "is not a picture",
-        tmp_path / "empty.png": "shows no digit",
+        tmp_path / "empty.png": "shows no ink",
         tmp_path / "cut.png": "cannot be read",
         tmp_path / "none.png": "does not exist",
         tmp_path / "*.gif": "matches nothing",

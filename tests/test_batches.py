@@ -149,6 +149,15 @@ def test_cutout_paints_one_square_anywhere(size):
     assert painted.sum(axis=(1, 2)).max() == size**2
 
 
+def test_random_color_multiplies_each_channel():
+    images = np.random.default_rng(4).uniform(1, 255, [300, 6, 6, 3]).astype(np.float32)
+    factors = augmented(batches.random_color, images, 0.4) / images
+    assert np.ptp(factors, axis=(1, 2)).max() < 1e-5  # one for a channel of an image
+    factors = factors[:, 0, 0]
+    assert 0.6 <= factors.min() < 0.61 and 1.39 < factors.max() <= 1.4
+    assert np.abs(np.corrcoef(factors.T) - np.eye(3)).max() < 0.2
+
+
 def test_random_light_keeps_each_channels_mean_but_for_the_brightness():
     images = np.random.default_rng(0).uniform(0, 255, [400, 8, 8, 3]).astype(np.float32)
     lit = augmented(batches.random_light, images, brightness=63.0, contrast=0.8)
@@ -171,9 +180,10 @@ def test_random_light_keeps_each_channels_mean_but_for_the_brightness():
         (batches.random_crop, [2, 8]),
         (batches.random_mirror, []),
         (batches.random_light, [63.0, 0.8]),
+        (batches.random_color, [0.4]),
         (batches.cutout, [4, [0.0, 0.0, 0.0]]),
     ],
-    ids=["crop", "mirror", "light", "cutout"],
+    ids=["crop", "mirror", "light", "color", "cutout"],
 )
 def test_augmentation_depends_on_seed_and_step_alone(function, args):
     images = numbered_pixels(50) + 1
@@ -185,7 +195,12 @@ def test_augmentation_depends_on_seed_and_step_alone(function, args):
 
 @pytest.mark.parametrize(
     ("function", "args"),
-    [(batches.random_crop, [0, 8]), (batches.random_light, [0.0, 0.0]), (batches.cutout, [0, [0.0] * 3])],
+    [
+        (batches.random_crop, [0, 8]),
+        (batches.random_light, [0.0, 0.0]),
+        (batches.random_color, [0.0]),
+        (batches.cutout, [0, [0.0] * 3]),
+    ],
 )
 def test_augmentation_of_no_extent_changes_nothing(function, args):
     images = numbered_pixels(3)

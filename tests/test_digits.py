@@ -104,7 +104,7 @@ def test_blank_ruled_paper_shows_no_digit(squared, shade):
     rows, columns = np.indices([360, 300])
     lines = (rows % 40 < 2) | squared & (columns % 40 < 2)
     for read in (picture_to_input.digit, picture_to_input.digits):
-        with pytest.raises(UserError, match="shows no digit"):
+        with pytest.raises(UserError, match="shows no ink"):
             read(photo(np.zeros([360, 300]), np.where(lines, shade, PAPER)))
 
 
@@ -253,5 +253,5 @@ def test_pictures_without_a_digit():
     random = np.random.default_rng(0)
     shade = np.linspace(120, 220, 360)[:, None] + random.normal(scale=2, size=[360, 300])
     for image in (photo(np.zeros([360, 300])), photo(np.zeros([360, 300]), shade), Image.new("RGB", (1, 1))):
-        with pytest.raises(UserError, match="shows no digit"):
+        with pytest.raises(UserError, match="shows no ink"):
             picture_to_input.digit(image)

@@ -20,10 +20,14 @@ FOLDER = Path(matplotlib.get_data_path()) / "fonts/ttf"
 @pytest.fixture
 def no_other_fonts(monkeypatch):
     """A system without fonts of its own."""
+    def forget():
+        fonts._path.cache_clear()
+        fonts._of_the_system.cache_clear()
+
     monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [])
-    fonts._path.cache_clear()
-    yield
-    fonts._path.cache_clear()
+    forget()
+    yield forget
+    forget()
 
 
 def glyph(font, letter):
@@ -46,7 +50,7 @@ def test_a_font_of_the_system_is_taken_for_letters_that_the_usual_one_lacks(no_o
     letter = chr(min(fonts._letters(other) - fonts._letters(str(FOLDER / "DejaVuSans.ttf"))))
     assert fonts.drawn(letter, 20)[1] != letter
     monkeypatch.setattr(font_manager, "findSystemFonts", lambda: ["nowhere.ttf", other])
-    fonts._path.cache_clear()
+    no_other_fonts()
     font, text = fonts.drawn(letter, 20)
     assert text == letter and font.path == other
     assert fonts.family(letter)[-1] == "STIXGeneral"

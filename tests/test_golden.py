@@ -128,6 +128,7 @@ def pipeline(task, recipe, images, step, size):
     images = batches.random_crop(images, step, 1, recipe.padding, size)
     images = batches.random_mirror(images, step, 1) if recipe.mirror else images
     images = batches.random_light(images, step, 1, recipe.brightness, recipe.contrast)
+    images = batches.random_color(images, step, 1, recipe.color)
     return batches.cutout(images, step, 1, recipe.cutout, fill=(120.0,) * 3)  # the mean in conftest.described()
 
 

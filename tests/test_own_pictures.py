@@ -251,19 +251,20 @@ def test_the_network_of_the_users_own_pictures_answers(tmp_path):
     def run_in(name, own, accuracy, age):
         folder = tmp_path / "mnist" / name
         folder.mkdir(parents=True)
-        fields = dict(dataset=name, dataset_title=name.partition("-")[0], dataset_folder=own)
+        fields = dict(dataset=name, dataset_title=name.partition("-")[0], dataset_folder=own and f"{own}/{name}")
+        fields["dataset_source"] = own and f"{own}/{fields['dataset_title']}"
         runs.write(folder, dataclasses.replace(RUN, **fields, validation_accuracy=accuracy))
         (folder / "model.ckpt-1.index").touch()
         os.utime(folder / "run.json", (age, age))
 
     run_in("mnist", "", 0.99, 50)
     assert checkpoints.best(tmp_path, "mnist", None, None)[0].name == "mnist"
-    run_in("leaves-1", "/somewhere", 0.5, 10)
-    run_in("screws-2", "/somewhere", 0.6, 20)
+    run_in("leaves-1", "/my", 0.5, 10)
+    run_in("screws-2", "/my", 0.6, 20)
     for dataset, name in {None: "screws-2", "mnist": "mnist", "my/leaves/": "leaves-1", "leaves-1": "leaves-1"}.items():
         assert checkpoints.best(tmp_path, "mnist", None, dataset)[0].name == name
     assert checkpoints.newest(tmp_path, "mnist", None, "leaves", wait=False).name == "leaves-1"
-    run_in("leaves-2", "/somewhere", 0.4, 30)  # after pictures were added
+    run_in("leaves-2", "/my", 0.4, 30)  # after pictures were added
     for dataset in None, "leaves", "data/leaves-2":
         assert checkpoints.best(tmp_path, "mnist", None, dataset)[0].name == "leaves-2"
     assert checkpoints.best(tmp_path, "mnist", None, "data/leaves-1")[0].name == "leaves-1"

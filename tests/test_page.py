@@ -74,7 +74,7 @@ def test_picture_is_classified(client):
         (b"notes on numbers", 400, "this file is not a picture that can be read"),
         (b"", 411, "Length Required"),
         (png(three())[:900], 400, "this file cannot be read"),
-        (png(Image.new("RGB", (60, 60), "white")), 400, "this file shows no digit"),
+        (png(Image.new("RGB", (60, 60), "white")), 400, "this file shows no ink"),
         (png(Image.new("1", (11000, 11000))), 400, "this file has 11000×11000 pixels, more than"),
         (b"x" * (page.MAX_BYTES + 1), 413, "the picture is larger than 20 MB"),
     ],

@@ -13,6 +13,7 @@ mean and spread; with --validation of the validation images, to choose by.
 
 import argparse
 import importlib
+import os
 import statistics
 import sys
 import tempfile
@@ -58,7 +59,7 @@ def fewer(packed, folder, count):
                 label = feature["label"].int64_list.value[0]
                 taken[part, label] += 1
                 if part != "train" or taken[part, label] <= count:
-                    source = Path(held.source, feature["source"].bytes_list.value[0].decode())
+                    source = Path(held.root, os.fsdecode(feature["source"].bytes_list.value[0]))
                     target = folder / part / held.class_names[label] / f"{taken[part, label]}{source.suffix}"
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.symlink_to(source)
@@ -68,8 +69,9 @@ def fewer(packed, folder, count):
 def pack(args, source, data_dir):
     """Packs a folder by the task's own program. Returns the packed folder."""
     words = [sys.executable, ROOT / args.task / "backward.py", "--dataset", source, "--data-dir", data_dir]
-    size = args.flags[args.flags.index("--size") :][:2] if "--size" in args.flags else []
-    runner.run([*words, "--only-pack", *size])
+    for flag in {"--size", "--as"} & set(args.flags):
+        words += args.flags[args.flags.index(flag) :][:2]
+    runner.run([*words, "--only-pack"])
     return max(data_dir.glob(f"*/{records.DATASET}"), key=lambda path: path.stat().st_mtime).parent
 
 

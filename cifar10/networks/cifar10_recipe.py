@@ -13,6 +13,7 @@ class Cifar10Recipe(Recipe):
     bias_scale: number("factor on the learning rate of the batch-norm offsets") = 1.0
     padding: whole("augmentation: largest move along an axis, pixels", least=0, below=32) = 0
     cutout: whole("augmentation: side of the square that is painted over, pixels", least=0) = 0
+    color: number("augmentation: 0.4 multiplies each channel by 0.6 to 1.4", below=1) = 0.0
     edges: choice("what comes in where it is turned or moved: black, or the image mirrored", EDGES) = "mirrored"
 
     def __post_init__(self):
@@ -26,5 +27,5 @@ class Cifar10Recipe(Recipe):
             self, batch_size=min(64, images), epochs=epochs, warmup_steps=50, moving_average_decay=0.99, save_steps=200,
             schedule="exponential", learning_rate_decay=0.03, decay_epochs=epochs,
             degrees=10.0, scale=0.2, shift=0.1 * size, padding=0, mirror=1, cutout=size // 4,
-            brightness=20.0, contrast=0.2,
+            brightness=20.0, contrast=0.2, color=0.4,
         )

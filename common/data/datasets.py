@@ -33,6 +33,7 @@ class DataSet(NamedTuple):
     """One data set. `title` stands beside every figure measured on it; `digest` tells its content from any other.
 
     Of packed pictures: reading: how the app reads a picture for it, a name that the task knows. folder: where they are.
+    source: where they came from.
     """
 
     name: str
@@ -44,6 +45,7 @@ class DataSet(NamedTuple):
     test: Split
     reading: str = ""
     folder: str = ""
+    source: str = ""
 
 
 def load_or_generate(family, name, data_dir):
@@ -96,8 +98,8 @@ def packed(folder, in_memory=None):
     if COPIES * sum(images.nbytes for images, _ in splits) <= limit:
         splits = [(images[:], labels) for images, labels in splits]
     splits = [Split(*split) for split in splits]
-    folder = Path(folder).resolve()
-    return DataSet(told.name, told.title, told.class_names, told.digest, *splits, told.reading, str(folder))
+    where = str(Path(folder).resolve()), told.source
+    return DataSet(told.name, told.title, told.class_names, told.digest, *splits, told.reading, *where)
 
 
 def _mnist_like(name, data_dir):

@@ -1,5 +1,6 @@
 """TFRecords that others wrote: pictures as bytes of pixels, with a label, in tf.train.Example."""
 
+import re
 from pathlib import Path
 
 from common.data.records import FRAME
@@ -20,7 +21,7 @@ def files(path):
 
 
 def _is_records(path):
-    return ".tfrecord" in path.name  # as in train.tfrecords-00000-of-00002
+    return re.search(r"\.tfrecords?(-\d+-of-\d+)?$", path.name) and not path.name.startswith(".")
 
 
 def scan(path):
@@ -37,7 +38,7 @@ def scan(path):
             yield start, _label(feature["label"], path, start)
             start += FRAME[0] + len(content) + FRAME[1]
     except tf.errors.OpError as error:
-        raise UserError(f"{path} is damaged after {start} bytes: {error.message}") from None
+        raise UserError(f"{path} cannot be read after {start} bytes ({error.message}); bring it again") from None
     except (DecodeError, ValueError):
         raise UserError(f"{path} is not a file of tf.train.Example, at byte {start}") from None
 

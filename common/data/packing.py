@@ -84,7 +84,7 @@ def _stamp(found, reading, size):
     for example in found.examples:
         try:
             status = os.stat(example.path)  # noqa: PTH116 (a hundred thousand of them)
-            facts = status.st_size, status.st_mtime_ns
+            facts = status.st_size, status.st_mtime_ns, os.access(example.path, os.R_OK)
         except OSError as error:
             facts = error.errno
         place = os.path.relpath(example.path, found.root)
@@ -100,7 +100,7 @@ def _stamp_of(folder):
 
 
 def _pack(found, stamp, temporary, reading, read, size):
-    images, rows, digests, left_out = prepared.read_all(found.examples, temporary / "pixels", read, size)
+    images, rows, digests, left_out = prepared.read_all(found.examples, temporary / "pixels", read)
     for line in found.notices:
         print(line, file=sys.stderr)
     reasons = Counter(prepared.kind(reason) for _, reason in left_out)
@@ -134,7 +134,8 @@ def _pack(found, stamp, temporary, reading, read, size):
             digest.update(array.astype("<u8"))
     packed = records.Packed(
         title=found.name,
-        source=os.path.realpath(found.root),
+        source=os.path.realpath(found.path),
+        root=os.path.realpath(found.root),
         reading=reading,
         class_names=found.class_names,
         size=size,

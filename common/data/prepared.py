@@ -15,7 +15,7 @@ from tqdm import tqdm
 CHUNK = 64  # pictures that are held at a time
 
 
-def read_all(examples, spool, read, size):
+def read_all(examples, spool, read):
     """Reads the pictures, on all cores, and keeps the pixels in a file.
 
     Returns them, a Spool; their rows in `examples`; their digests, uint64 [n]; and a list of
@@ -59,7 +59,7 @@ class Spool:
     def __getitem__(self, which):
         """One picture, or those at a slice or an array of indices."""
         size = int(np.prod(self.shape[1:]))
-        rows = np.arange(len(self))[which]
+        rows = np.arange(*which.indices(len(self))) if isinstance(which, slice) else np.asarray(which)
         result = np.empty([rows.size, size], np.uint8)
         with self._path.open("rb") as file:
             for i, row in enumerate(rows.flat):

@@ -31,7 +31,8 @@ class Packed:
     """
 
     title: str
-    source: str
+    source: str  # what was packed
+    root: str  # from where the names of its pictures count
     reading: str
     class_names: tuple[str, ...]
     size: int  # pixels, both ways

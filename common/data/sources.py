@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,8 @@ PARTS = {
     "val": "validation", "valid": "validation", "validation": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+CONTROLS = r"\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"  # of terminals, and of the direction of writing
+UNPRINTABLE = re.compile(rf"[{CONTROLS}\ud800-\udfff]")
 LONGEST_NAME = 200  # characters, of a class
 
 
@@ -28,9 +30,12 @@ class Example(NamedTuple):
 
 
 class Source(NamedTuple):
-    """name: fit for a path. root: a folder. class_names: as people count. notices: lines on what was left out."""
+    """name: fit for a path. path: what the user named. root: its folder, or itself if it is one. class_names: as people
+    count. notices: lines on what was left out.
+    """
 
     name: str
+    path: str
     root: str
     examples: list
     class_names: tuple
@@ -65,7 +70,7 @@ def find(source):
         hint = next((f"; name the table: {p}" for p in _tables(path)), "")
         raise UserError(f"{source} needs two classes or more, one sub-folder or label each; found {found}{hint}")
     root = path if path.is_dir() else path.parent
-    return Source(name(path), str(root), examples, names, notices)
+    return Source(name(path), str(path), str(root), examples, names, notices)
 
 
 def name(source):
@@ -82,7 +87,8 @@ def counting(name):
 
 def printable(name):
     """A name in one line that every terminal shows, of 200 characters at most."""
-    return UNPRINTABLE.sub("\ufffd", os.fsencode(name).decode(errors="replace"))[:LONGEST_NAME]
+    text = unicodedata.normalize("NFC", os.fsencode(name).decode(errors="replace"))
+    return UNPRINTABLE.sub("\ufffd", text)[:LONGEST_NAME]
 
 
 def told(what, names):

@@ -87,8 +87,9 @@ def split(labels, group, digests, given):
     drawn = [part for part in (TEST, VALIDATION) if not (given == part).any()]
     same = np.unique(digests, return_inverse=True)[1] + len(group)
     for label in np.unique(labels):  # where all look alike, as printed letters, only the same pixels belong together
-        if len(np.unique(group[labels == label])) <= len(drawn):
-            group = np.where(labels == label, same, group)
+        alike = np.unique(group[(labels == label) & (parts == TRAIN)])
+        if len(alike) <= len(drawn):
+            group = np.where(np.isin(group, alike), same, group)
     rows = np.flatnonzero(parts == TRAIN)
     rows = rows[np.lexsort((digests[rows], group[rows]))]
     starts = np.flatnonzero(np.diff(group[rows], prepend=-1))
@@ -97,9 +98,9 @@ def split(labels, group, digests, given):
     for label in np.unique(owner):
         own = sorted((members[i] for i in np.flatnonzero(owner == label)), key=lambda each: digests[each[0]])
         wanted = max(1, round(SHARE * sum(map(len, own))))
-        for part in drawn:
-            if len(own) > 1:  # one is for training
-                taken = _first(own, wanted)
+        for later, part in zip(range(len(drawn))[::-1], drawn, strict=True):
+            if len(own) > 1:  # one is for training, and one for each of the later parts
+                taken = _first(own, wanted)[: max(1, len(own) - 1 - later)]
                 numbers = set(map(id, taken))
                 own = [each for each in own if id(each) not in numbers]
                 parts[np.concatenate(taken)] = part

@@ -81,7 +81,9 @@ def _columns(path, rows, find_file):
         found = [sum(bool(find_file(row[i])) for row in rows[:100] if i < len(row)) for i in range(width)]
         picture = max((i for i in range(width) if i != label), key=lambda i: found[i])
     if label is None:
-        label = next(i for i in range(width) if i != picture)
+        if width > 2:
+            raise UserError(f"{path} has {width} columns; which one is the label? Call it 'label' in a first row")
+        label = 1 - picture
     return picture, label, int(named)
 
 
@@ -104,12 +106,13 @@ class _Files:
         """The path of a file, or None."""
         if not name.strip():
             return None
-        key = self._key(name.strip())
+        elsewhere = os.path.join(self._root, name.strip())  # noqa: PTH118 (also takes what is no path)
+        key = self._key(os.path.relpath(elsewhere, self._root))
         if key in self._by_path:
             return self._by_path[key]
+        if os.path.isfile(elsewhere):  # noqa: PTH113
+            return elsewhere
+        key = self._key(name.strip())
         named = self._by_name.get(os.path.basename(key), ())  # noqa: PTH119
         found = {file for path, file in named if f"/{path}".endswith(f"/{key}") or key.endswith(f"/{path}")}
-        if found:
-            return found.pop() if len(found) == 1 else None
-        elsewhere = os.path.join(self._root, name.strip())  # noqa: PTH118 (also takes what is no path)
-        return elsewhere if os.path.isfile(elsewhere) else None  # noqa: PTH113
+        return found.pop() if len(found) == 1 else None

@@ -217,6 +217,15 @@ def random_light(images, step, seed, brightness, contrast):
         return (images - mean) * (1 + contrast * stretch) + mean + brightness * shift
 
 
+def random_color(images, step, seed, most):
+    """Multiplies each channel of each image by 1 - most to 1 + most, as other light would, keyed by (seed, step)."""
+    if not most:
+        return images
+    with tf.name_scope("random_color"):
+        shape = tf.shape(images)[0], 1, 1, images.shape[-1]
+        return images * (1 + most * tf.random.stateless_uniform(shape, _key(seed, step, "color"), minval=-1.0))
+
+
 def _key(seed, step, name):
     """The seed of a stateless operation: another one for each seed, step and name."""
     return tf.stack([tf.constant(seed ^ zlib.crc32(name.encode()), tf.int64), step])

@@ -77,7 +77,7 @@ def load(args, networks, family, readers, size, reading=None):
     """
     recipe = networks[args.network].RECIPE
     if args.own:
-        limit = None if args.in_memory is None else args.in_memory * 1e9
+        limit = 0 if args.only_pack else None if args.in_memory is None else args.in_memory * 1e9
         if records.is_packed(args.dataset):
             there, asked = records.read(args.dataset), vars(args).get("size")
             if there.reading not in readers or reading not in (None, there.reading) or asked not in (None, there.size):

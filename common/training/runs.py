@@ -1,13 +1,14 @@
 """A run's folders and its run.json: what test.py and app.py need to rebuild the network that backward.py trained."""
 
 import dataclasses
+import os
 import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Generic, Literal, TypeVar
 
-from common.data import sources
+from common.data import datasets, sources
 from common.errors import UserError, writing
 from common.graph.device import PRECISIONS
 from common.training.recipe import LASTING, Recipe
@@ -24,8 +25,7 @@ MEND = "put back the one that the training wrote, or delete the folder and train
 
 R = TypeVar("R", bound=Recipe)
 InPath = Annotated[str, Meta(pattern=r"^\w[\w.-]{0,99}\Z")]  # becomes part of a path
-CONTROLS = r"\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"  # of terminals, and of the direction of writing
-Line = Annotated[str, Meta(pattern=rf"^[^{CONTROLS}]{{1,200}}\Z")]  # is shown on a terminal
+Line = Annotated[str, Meta(pattern=rf"^[^{sources.CONTROLS}]{{1,{sources.LONGEST_NAME}}}\Z")]  # is shown on a terminal
 Share = Annotated[float, Meta(ge=0, le=1)]
 Whole = Annotated[int, Meta(ge=1, lt=2**31)]
 Pixel = Annotated[float, Meta(ge=0, le=255)]
@@ -52,6 +52,7 @@ class Run(Generic[R]):
     precision: Literal[tuple(PRECISIONS)] = "float32"
     reading: str = ""  # how the app reads a picture: a name that the task knows; its usual way if empty
     dataset_folder: str = ""  # where pictures of one's own were packed
+    dataset_source: str = ""  # from where
     start_from: str = ""  # the checkpoint whose weights it began with, from the repository on
     steps: Whole  # the last one
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -73,9 +74,12 @@ class Run(Generic[R]):
         return bool(self.recipe.mirror or not self.dataset_folder)
 
     def is_on(self, dataset):
-        """Whether a user means its data set by a name, or by the path of what was packed."""
-        own = bool(self.dataset_folder) and sources.name(dataset) in (self.dataset, self.dataset_title)
-        return own or dataset == self.dataset
+        """Whether a user means its data set: by its name, or the path of the pictures, or of what was packed."""
+        if not self.dataset_folder or any(dataset in family for family in datasets.FAMILIES.values()):
+            return dataset == self.dataset
+        if Path(dataset).exists():
+            return os.path.realpath(dataset) in (self.dataset_source, self.dataset_folder)
+        return sources.name(dataset) in (self.dataset, self.dataset_title)
 
     @property
     def image_shape(self):
@@ -166,7 +170,8 @@ def continued(directory, run):
     Raises UserError if they come from a run that differs in more than what saves, and the last step: training on would
     continue neither the one nor the other. The last step may differ where the schedule allows it.
     """
-    may_change = {"versions", "test_accuracy", "dataset_folder", *MEASURED, "recipe.save_steps", "recipe.evaluate"}
+    may_change = {"versions", "test_accuracy", *MEASURED, "dataset_folder", "dataset_source"}
+    may_change |= {"recipe.save_steps", "recipe.evaluate"}
     may_change |= {"steps", "recipe.epochs"} if run.recipe.schedule in LASTING else set()
     if not indexes(directory):
         return run

@@ -44,6 +44,7 @@ def describe(
         precision=precision,
         reading=data.reading,
         dataset_folder=data.folder,
+        dataset_source=data.source,
         start_from="" if start_from == "none" else os.path.relpath(start_from, ROOT),
         steps=steps,
         versions={"tensorflow": tf.__version__, "numpy": np.__version__},
