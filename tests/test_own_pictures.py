@@ -8,6 +8,7 @@ import cifar10.app
 import cifar10.backward
 import cifar10.forward
 import cifar10.test
+import mnist.picture_to_input
 from common.command_line import ROOT
 from common.data import datasets
 from common.errors import UserError
@@ -229,6 +230,12 @@ def test_from_a_folder_to_the_answer_of_the_app(program, tmp_path):
     assert "best of 1; --dataset cifar10 asks the task's own" in err
     out, err = program("cifar10/test.py", "--once", "--dataset", "obst").communicate(timeout=60)  # another --data-dir
     assert "12 test images of obst" in out, err
+
+
+def test_numbers_are_not_looked_for_by_a_network_of_whole_pictures():
+    with pytest.raises(UserError, match="--segment looks for ink on paper"):
+        mnist.picture_to_input.numbers("plain", 28)
+    assert mnist.picture_to_input.numbers("ink", 28) is mnist.picture_to_input.digits
 
 
 def test_ink_of_ones_own(program, tmp_path):

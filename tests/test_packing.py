@@ -200,6 +200,21 @@ def test_classes_of_which_all_look_alike_are_split_too(tmp_path, capsys):
     assert len(test) == 2 and not train & test  # the same pixels are in one part
 
 
+def parts_of(group, given):
+    """How many pictures of one class are for training, validation and testing."""
+    none = np.zeros(len(group), int)
+    parts = splits.split(none, np.array(group), np.arange(len(group), dtype=np.uint64), np.array(given))
+    return np.bincount(parts, minlength=3).tolist()
+
+
+def test_a_large_group_leaves_each_other_part_a_picture():
+    assert parts_of([0] * 28 + [1, 2], [-1] * 30) == [28, 1, 1]
+
+
+def test_alike_pictures_beside_a_given_test_part_are_split():
+    assert parts_of([0] * 20 + [1, 2, 3, 4, 5], [0] * 20 + [2] * 5) == [18, 2, 5]
+
+
 def test_the_same_picture_in_two_classes_is_told(tmp_path, capsys):
     source = folder_of(tmp_path / "s", {"a": 20, "b": 20})
     shutil.copy(source / "a/3.png", source / "b/same.png")

@@ -81,6 +81,7 @@ def test_a_class_without_files_is_refused(tmp_path):
         ("t.tsv", "path\tclass\n./a.png\tcat\nsub\\b.png\tbig dog\n"),
         ("t.txt", "a.png\tcat\n\nb.png\tbig dog\n"),
         ("t.txt", 'a.png cat\nsub/b.png "big dog"\n'),
+        ("t.csv", "size,FILE,Class\n3,a.png,cat\n4,b,big dog\n"),
     ],
 )  # fmt: skip
 def test_the_dialects_of_tables(tmp_path, name, text):
@@ -126,6 +127,29 @@ def test_which_file_a_name_means(tmp_path, named, meant):
     (tmp_path / "t.csv").write_text(f"set/cats/2.png,b\n{named},a\nset/dogs/1.png,a\n")
     labels = found(tmp_path / "t.csv")[0]
     assert set(labels) - {"set/cats/2.png", "set/dogs/1.png"} == ({meant} if meant else set())
+
+
+def test_a_picture_that_is_there_is_taken_before_one_of_the_same_name(tmp_path):
+    for name in ("train/1.png", "train/2.png", "test/1.png"):
+        picture(tmp_path / name)
+    rows = [f"{tmp_path}/test/1.png,a", "../test/1.png,a", "2.png,b", f"{tmp_path}/train/1.png,b"]
+    (tmp_path / "train/t.csv").write_text("\n".join(rows))
+    labels = {path: label for path, (label, _) in found(tmp_path / "train/t.csv")[0].items()}
+    assert {"2.png": "b", "1.png": "b"}.items() < labels.items() and set(labels.values()) == {"a", "b"}
+
+
+def test_which_column_is_the_label_is_not_guessed(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text("image_id,healthy,rust\na,1,0\n")
+    with pytest.raises(UserError, match="t.csv has 3 columns; which one is the label"):
+        sources.find(tmp_path / "t.csv")
+
+
+def test_commas_within_labels_between_semicolons(tmp_path):
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "b.png")
+    (tmp_path / "t.csv").write_text("a.png;cat, grey\nb.png;cat, black\n")
+    assert sorted(label for label, _ in found(tmp_path / "t.csv")[0].values()) == ["cat, black", "cat, grey"]
 
 
 def test_names_with_spaces_between_spaces(tmp_path):
@@ -254,6 +278,14 @@ def test_records_of_another_form_are_refused(tmp_path, features, message):
     write_records(tmp_path / "x.tfrecord", [features])
     with pytest.raises(UserError, match=message):
         sources.find(tmp_path / "x.tfrecord")
+
+
+def test_other_files_beside_records_are_none(tmp_path):
+    for label in (0, 1):
+        write_records(tmp_path / f"{label}.tfrecord", [{"img_raw": content(bytes(784)), "label": numbers(label)}])
+    for name in ("._0.tfrecord", "0.tfrecord.index", "0.tfrecord.gz"):
+        (tmp_path / name).write_bytes(b"no records")
+    assert sources.find(tmp_path).class_names == ("0", "1")
 
 
 def test_records_of_something_else_are_refused(tmp_path):

@@ -20,7 +20,7 @@ def read(path, files):
     files: paths of the pictures in its folder. Raises UserError for a file that is no table.
     """
     find_file = _Files(path.parent, files)
-    rows = [row for row in _rows(path) if any(field.strip() for field in row)]
+    rows = [row for row in _rows(path, find_file) if any(field.strip() for field in row)]
     picture, label, start = _columns(path, rows, find_file)
     labels, missing, unlabelled, contradicting = {}, [], [], []
     for row in rows[start:]:
@@ -43,8 +43,11 @@ def read(path, files):
     }
 
 
-def _rows(path):
-    """The rows of a table, lists of strings. Separated by what gives every row the same number of columns."""
+def _rows(path, find_file):
+    """The rows of a table, lists of strings. Separated by what gives every row the same number of columns.
+
+    If several do, by that which makes names of pictures.
+    """
     content = path.read_bytes()
     for encoding in ["utf-16"] if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ["utf-8-sig", "cp1252", "latin-1"]:
         try:
@@ -54,14 +57,17 @@ def _rows(path):
             continue
     else:
         raise UserError(f"{path} is not a text file")
+    found = []
     try:
         for delimiter in "\t" if path.suffix.lower() == ".tsv" else ",;\t ":
             rows = [row for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True) if row]
             [(width, count)] = Counter(map(len, rows[:100])).most_common(1) or [(0, 0)]
             if (width == 2 or width > 2 and delimiter != " ") and count >= 0.9 * len(rows[:100]):
-                return rows
+                found.append(rows)
     except csv.Error as error:
         raise UserError(f"{path} is not a table: {error}") from None
+    if found:
+        return max(found, key=lambda rows: sum(any(map(find_file, row)) for row in rows[:100]))
     return [line.strip().rsplit(None, 1) for line in lines if line.strip()]  # names with spaces in them
 
 
@@ -106,13 +112,12 @@ class _Files:
         """The path of a file, or None."""
         if not name.strip():
             return None
-        elsewhere = os.path.join(self._root, name.strip())  # noqa: PTH118 (also takes what is no path)
-        key = self._key(os.path.relpath(elsewhere, self._root))
+        key = self._key(name.strip())
         if key in self._by_path:
             return self._by_path[key]
-        if os.path.isfile(elsewhere):  # noqa: PTH113
-            return elsewhere
-        key = self._key(name.strip())
+        there = os.path.join(self._root, name.strip())  # noqa: PTH118 (also takes what is no path)
+        if os.path.isfile(there):  # noqa: PTH113
+            return self._by_path.get(self._key(os.path.relpath(there, self._root)), there)
         named = self._by_name.get(os.path.basename(key), ())  # noqa: PTH119
         found = {file for path, file in named if f"/{path}".endswith(f"/{key}") or key.endswith(f"/{path}")}
         return found.pop() if len(found) == 1 else None
