@@ -22,10 +22,10 @@ class Cifar10Recipe(Recipe):
 
     def for_own(self, images, size):
         """The recipe for pictures of one's own. images: how many there are to train on. size: of each, in pixels."""
-        epochs = (10_000 + 15 * images) / images
+        epochs = (12_000 + 14 * images) / images
         return dataclasses.replace(
             self, batch_size=min(64, images), epochs=epochs, warmup_steps=50, moving_average_decay=0.99, save_steps=200,
-            schedule="exponential", learning_rate_decay=0.03, decay_epochs=epochs,
+            learning_rate=self.learning_rate / 2, schedule="exponential", learning_rate_decay=0.03, decay_epochs=epochs,
             degrees=10.0, scale=0.2, shift=0.1 * size, padding=0, mirror=1, cutout=size // 4,
             brightness=20.0, contrast=0.2, color=0.4,
         )
