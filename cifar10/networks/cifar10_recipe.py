@@ -20,9 +20,12 @@ class Cifar10Recipe(Recipe):
         if self.bias_scale != 1 and self.optimizer not in ("sgd", "momentum", "nesterov"):
             raise UserError(f"{self.optimizer} takes no notice of the scale of gradients: --set bias_scale=1 with it")
 
-    def for_own(self, images, size):
-        """The recipe for pictures of one's own. images: how many there are to train on. size: of each, in pixels."""
-        epochs = (12_000 + 14 * images) / images
+    def for_own(self, images, size, learnt):
+        """The recipe for pictures of one's own. images: how many there are to train on. size: of each, in pixels.
+
+        learnt: whether the weights start from those of another run; else it takes twice the steps.
+        """
+        epochs = (1 if learnt else 2) * (12_000 + 14 * images) / images
         return dataclasses.replace(
             self, batch_size=min(64, images), epochs=epochs, warmup_steps=50, moving_average_decay=0.99, save_steps=200,
             learning_rate=self.learning_rate / 2, schedule="exponential", learning_rate_decay=0.03, decay_epochs=epochs,

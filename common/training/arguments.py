@@ -64,7 +64,8 @@ def parse(parser, task, networks, family):
     args.device = device.resolve(args.device)
     device.check_precision(args.precision, args.device)
     recipe = networks[args.network].RECIPE
-    recipes.change(recipe.for_own(1000, 32) if args.own else recipe, args.set)  # before packing, which may take long
+    recipe = recipe.for_own(1000, 32, learnt=True) if args.own else recipe
+    recipes.change(recipe, args.set)  # fails before packing, which may take long
     return args
 
 
@@ -87,7 +88,7 @@ def load(args, networks, family, readers, size, reading=None):
                 )
         reading = reading or list(readers)[-1 if foreign_records.files(Path(args.dataset)) else 0]
         data = datasets.packed(packing.pack(args.dataset, args.data_dir, reading, readers[reading], size), limit)
-        recipe = recipe.for_own(*data.train.images.shape[:2])
+        recipe = recipe.for_own(*data.train.images.shape[:2], learnt=args.start_from != "none")
     else:
         data = datasets.load_or_generate(family, args.dataset, args.data_dir)
     args.recipe = recipes.change(recipe, args.set)
