@@ -115,10 +115,12 @@ def test_run_json_that_was_written_before_is_read_whole_and_goes_on(tmp_path, pa
     goes_on = runs.continued(tmp_path, dataclasses.replace(run, recipe=recipe, temperature=1.0, test_accuracy=None))
     runs.write(tmp_path, goes_on)
     defaults = {
-        "precision": "float32", "validation_accuracy": None, "reading": "", "dataset_folder": "", "start_from": ""
+        "precision": "float32", "validation_accuracy": None, "reading": "", "dataset_folder": "", "dataset_source": "",
+        "start_from": "",
     }  # fmt: skip
     new = {"class_weights": "none", "degrees": 0.0, "scale": 0.0, "shear": 0.0, "shift": 0.0, "mirror": 0}
     new |= {"brightness": 0.0, "contrast": 0.0, "edges": "mirrored" if networks is CIFAR10 else "black"}
+    new |= {"color": 0.0} if networks is CIFAR10 else {}
     expected = defaults | held | {"test_accuracy": None, "recipe": new | held["recipe"]}
     assert json.loads((tmp_path / "run.json").read_text()) == expected
     assert runs.read(tmp_path, networks) == dataclasses.replace(run, test_accuracy=None)
