@@ -32,7 +32,7 @@ def parser(description, networks, family):
     )
     parser.add_argument(
         "--in-memory", metavar="GB", type=float,
-        help="your own pictures are read from the disk if they are more than this (default: half of what is free)",
+        help="your own pictures are read from the disk if they take more, held twice (default: half of what is free)",
     )
     parser.add_argument("--only-pack", action="store_true", help="pack your own pictures, and do not train")
     parser.epilog = _recipe_table(networks)
