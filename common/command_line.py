@@ -1,9 +1,11 @@
 """The command line: errors of one line, and the flags that all scripts share."""
 
 import argparse
+import contextlib
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 from common.errors import UserError
@@ -40,6 +42,24 @@ def run(main):
     sys.exit(status)
 
 
+@contextlib.contextmanager
+def quiet_stderr():
+    """Holds back what C++ code writes to stderr, and shows it after all if the block fails."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one line, without the usage."""
 
@@ -54,23 +74,27 @@ class Parser(argparse.ArgumentParser):
         return result, unknown
 
 
-def parser(description, networks, datasets):
-    """A Parser with the flags that trainer, tester and app share.
+def parser(description, networks, datasets, logs=True):
+    """A Parser with the flags that trainer, tester, app and export share.
 
-    Where no data set is named, and in testers and apps no network, the script's description says what is taken.
+    networks: their names; an app knows them only once it needs TensorFlow, and passes None. Where no data set is named,
+    and no network by others than trainers, the script's description says what is taken. logs: whether it writes such.
     """
     result = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    result.add_argument("--network", metavar="NAME", choices=networks, help=", ".join(networks))
+    known = ", ".join(networks) if networks else "the best, or the newest export, of a network in networks/"
+    result.add_argument("--network", metavar="NAME", choices=networks, help=known)
     result.add_argument(
         "--dataset", metavar="NAME", help=f"{', '.join(datasets)}, or your own pictures: a folder, a table or TFRecords"
     )
     result.add_argument(
-        "--device", metavar="NAME", default="auto",
-        help="cpu, gpu or a name such as /device:GPU:1; auto, the default, is the first GPU, or the CPU",
-    )
-    result.add_argument(
         "--checkpoint-dir", metavar="DIR", type=Path, default=CHECKPOINT_DIR,
         help="where checkpoints are kept (default: checkpoints/ of the repository)",
+    )
+    if not logs:
+        return result
+    result.add_argument(
+        "--device", metavar="NAME", default="auto",
+        help="cpu, gpu or a name such as /device:GPU:1; auto, the default, is the first GPU, or the CPU",
     )
     result.add_argument(
         "--log-dir", metavar="DIR", type=Path,

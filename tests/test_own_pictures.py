@@ -22,7 +22,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from helpers import RUN, TINY, digest, scalars
 from PIL import Image, ImageDraw
-from test_packing import FIRST, flip, folder_of, pack, records
+from test_packing import FIRST, flip, folder_of, pack, records, shards
 
 PRETRAINED = ROOT / "checkpoints/cifar10/pretrained"
 
@@ -32,7 +32,7 @@ def packed(tmp_path_factory):
     """A packed folder of 40 training pictures in three classes, of 12×12 pixels and in several shards."""
     root = tmp_path_factory.mktemp("own")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "SHARD_BYTES", 7 * 12 * 12 * 3)
+        patch.setattr(shards, "SHARD_BYTES", 7 * 12 * 12 * 3)
         return pack(folder_of(root / "s", {"a": 20, "b": 20, "c": 10}), root / "data", 12)
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from cifar10.picture_to_input import reader
-from common.data import datasets, packing, records, splits
+from common.data import datasets, packing, records, shards, splits
 from common.errors import UserError
 from mnist.picture_to_input import READERS
 
@@ -65,14 +65,14 @@ def test_a_folder_becomes_a_data_set(tmp_path, capsys):
 
 
 def test_the_shards_are_tfrecords_of_examples(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "SHARD_BYTES", 5 * SIZE * SIZE * 3)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 5 * SIZE * SIZE * 3)
     folder = pack(folder_of(tmp_path / "s", {"a": 10, "b": 10}), tmp_path / "data")
-    shards = sorted(folder.glob("train-*.tfrecord"))
-    assert [s.name for s in shards] == [f"train-0000{i}-of-00004.tfrecord" for i in range(4)]
+    paths = sorted(folder.glob("train-*.tfrecord"))
+    assert [s.name for s in paths] == [f"train-0000{i}-of-00004.tfrecord" for i in range(4)]
     data = datasets.packed(folder)
     examples = [
         tf.train.Example.FromString(content).features.feature
-        for shard in shards for content in tf.python_io.tf_record_iterator(str(shard))
+        for path in paths for content in tf.python_io.tf_record_iterator(str(path))
     ]  # fmt: skip
     assert [e["label"].int64_list.value[0] for e in examples] == data.train.labels.tolist()
     for example, image in zip(examples, data.train.images, strict=True):
@@ -297,7 +297,7 @@ FIRST = "train-00000-of-00002.tfrecord"
 )
 @pytest.mark.parametrize("in_memory", [None, 0])
 def test_a_damaged_shard_is_an_error_that_names_it(tmp_path, monkeypatch, damage, message, in_memory):
-    monkeypatch.setattr(records, "SHARD_BYTES", 8 * SIZE * SIZE * 3)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 8 * SIZE * SIZE * 3)
     folder = pack(folder_of(tmp_path / "s", {"a": 10, "b": 10}), tmp_path / "data")
     damage(folder)
     with pytest.raises(UserError, match=message) as error:
@@ -367,7 +367,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "x")
 
-    monkeypatch.setattr(records.np, "save", full)
+    monkeypatch.setattr(shards.np, "save", full)
     with pytest.raises(UserError, match="cannot write .*: No space left on device"):
         pack(folder_of(tmp_path / "s", {"a": 10, "b": 10}), tmp_path / "data")
     assert not list((tmp_path / "data").glob("[!.]*")) and not list((tmp_path / "data").glob(".packing-*"))

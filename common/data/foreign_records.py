@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from common import graph_mode  # noqa: F401 (before tensorflow)
 from common.data.records import FRAME
 from common.errors import UserError
 

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from common.command_line import shown
-from common.data import prepared, records, sources, splits
+from common.data import prepared, records, shards, sources, splits
 from common.errors import UserError, writing
 
 import filelock
@@ -129,7 +129,7 @@ def _pack(found, stamp, temporary, reading, read, size):
     for number, part in enumerate(records.PARTS):
         of_part = np.flatnonzero(parts == number)
         of_part = of_part[np.argsort(digests[of_part], kind="stable")]  # mixed, but always in the same order
-        written[part] = records.write(folder, part, of_part, images, labels, names)
+        written[part] = shards.write(folder, part, of_part, images, labels, names)
         for array in digests[of_part], labels[of_part]:
             digest.update(array.astype("<u8"))
     packed = records.Packed(
@@ -142,7 +142,7 @@ def _pack(found, stamp, temporary, reading, read, size):
         channels=images.shape[-1],
         counts=dict(zip(found.class_names, counts.tolist(), strict=True)),
         left_out=dict(reasons),
-        shards={part: shards for part, (shards, _) in written.items()},
+        shards={part: files for part, (files, _) in written.items()},
         indexes={part: index for part, (_, index) in written.items()},
         digest=digest.hexdigest(),
         stamp=stamp,

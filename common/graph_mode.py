@@ -1,0 +1,30 @@
+"""Importing this imports TensorFlow: in graph mode, and without its start-up chatter.
+
+So a file imports this, or what imports this (graph/, training/), before `tensorflow`.
+"""
+
+import os
+import sys
+
+from common.command_line import quiet_stderr
+
+
+def _import_tensorflow():
+    import tensorflow.compat.v1 as tf
+
+    tf.logging.set_verbosity(tf.logging.ERROR)
+    tf.disable_v2_behavior()
+    tf.enable_resource_variables()
+
+
+# oneDNN: TensorFlow leaves it off on a CPU without AVX-512 VNNI or the like, though it is faster there too.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+try:
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:  # the user wants to see TensorFlow's messages
+        _import_tensorflow()
+    else:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"  # errors only; 2.21 prints some lines before it reads this
+        with quiet_stderr():
+            _import_tensorflow()
+except KeyboardInterrupt:
+    sys.exit(130)
