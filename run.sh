@@ -12,6 +12,7 @@ usage() {
 ./run.sh test TASK …        python TASK/test.py …          (measures the accuracy)
 ./run.sh app TASK …         python TASK/app.py …           (… are pictures and flags)
 ./run.sh serve [TASK] …     python TASK/app.py --serve …   (a page in the browser, to draw or to drop pictures on)
+./run.sh export TASK …      python TASK/export.py …        (writes a trained network for other programs)
 ./run.sh pack TASK SOURCE …  packs your own pictures, a folder or a table, to data/   (training does it, too)
 ./run.sh tensorboard …      TensorBoard on logs/
 ./run.sh check …            the linter and the tests of this repository   (… goes to pytest)
@@ -66,7 +67,7 @@ script() {
     [ "$script" = test ] && tests="; the tests of this repository are ./run.sh check now"
     fail "which task? ./run.sh --help shows the form; tasks: $(echo */backward.py | sed 's#/backward.py##g')$tests"
   fi
-  install "$requirements"
+  if [ "$script" = export ]; then install "$requirements" requirements-export.txt; else install "$requirements"; fi
   local root=$PWD
   cd "$caller" # paths in the flags are relative to it
   exec "$root/$python" "$root/$task/$script.py" "${@:3}"
@@ -109,7 +110,7 @@ case "${1:-}" in
   train) script backward "${@:2}" ;;
   pack) script backward "${2:-}" --only-pack --dataset "${@:3}" ;;
   test | app) script "$1" "${@:2}" ;;
-  export) fail "there is no export.py yet; the averaged weights alone: ./run.sh test TASK --once --export FOLDER" ;;
+  export) script export "${@:2}" ;;
   eval) fail "'eval' is called 'test' now: ./run.sh test TASK …" ;;
   serve)
     case "${2:-}" in
@@ -119,7 +120,7 @@ case "${1:-}" in
     ;;
   tensorboard) install "$requirements"; exec "$(dirname "$python")/tensorboard" --logdir logs "${@:2}" ;;
   check)
-    install "$requirements" requirements-dev.txt
+    install "$requirements" requirements-export.txt requirements-dev.txt
     "$python" -m ruff check .
     if [ "${2:-}" = --quick ]; then set -- check -m 'not slow' "${@:3}"; fi
     exec "$python" -m pytest "${@:2}"

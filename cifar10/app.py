@@ -15,16 +15,24 @@ from pathlib import Path
 if not __package__:  # run as a script: the path starts at the repository, not at cifar10/
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from cifar10.forward import NETWORKS, forward
 from cifar10.picture_to_input import reader
 from common import command_line
-from common.app import answers
+from common.app import answers, exported
 from common.data import datasets
 
 
 def main():
-    args = answers.parser(__doc__, NETWORKS, datasets.CIFAR10).parse_args()
-    return answers.answer("cifar10", args, forward, NETWORKS, reader, tta=True)
+    args = answers.parser(__doc__, datasets.CIFAR10).parse_args()
+    return answers.answer("cifar10", args, lambda: network(args), reader, tta=True)
+
+
+def network(args):
+    if args.engine:
+        return exported.find("cifar10", args)
+    from cifar10.forward import NETWORKS, forward
+    from common.app import trained  # here: an exported network needs no TensorFlow
+
+    return trained.find("cifar10", args, forward, NETWORKS)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 import functools
 
-from cifar10.forward import IMAGE_SIZE
-
 import numpy as np
 from PIL import Image
 
@@ -21,7 +19,7 @@ def whole(image, size):
     return _scaled(image, size, [(0, 0, *image.size)])
 
 
-def views(image, size=IMAGE_SIZE):
+def views(image, size):
     """Views of a photo, each scaled to what the network takes: uint8 [1, views, size, size, 3].
 
     The whole photo, squeezed to a square, and squares of its shorter side: at both ends and in the middle of its longer

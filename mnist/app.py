@@ -15,17 +15,25 @@ if not __package__:  # run as a script: the path starts at the repository, not a
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common import command_line
-from common.app import answers
+from common.app import answers, exported
 from common.data import datasets
-from mnist.forward import NETWORKS, forward
 from mnist.picture_to_input import numbers, reader
 
 
 def main():
-    parser = answers.parser(__doc__, NETWORKS, datasets.MNIST)
+    parser = answers.parser(__doc__, datasets.MNIST)
     parser.add_argument("--segment", action="store_true", help="read a number: several digits, in one row")
     args = parser.parse_args()
-    return answers.answer("mnist", args, forward, NETWORKS, numbers if args.segment else reader)
+    return answers.answer("mnist", args, lambda: network(args), numbers if args.segment else reader)
+
+
+def network(args):
+    if args.engine:
+        return exported.find("mnist", args)
+    from common.app import trained  # here: an exported network needs no TensorFlow
+    from mnist.forward import NETWORKS, forward
+
+    return trained.find("mnist", args, forward, NETWORKS)
 
 
 if __name__ == "__main__":

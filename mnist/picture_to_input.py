@@ -7,14 +7,13 @@ mass in 28×28. What comes before that here is for real paper, pens and cameras.
 import itertools
 
 from common.errors import UserError
-from mnist.forward import IMAGE_SIZE
 from mnist.ink import find_ink, on_its_paper
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-DIGIT_SIZE = 20  # pixels: MNIST's digits fit a square of this size
+IMAGE_SIZE, DIGIT_SIZE = 28, 20  # pixels: MNIST's images, and the square in them that a digit fits
 STROKE_WIDTH = 2.7  # pixels, of MNIST's digits: the median of its training images, measured as with_stroke_width() does
 LARGEST_NUMBER = 1200  # pixels, of the longer side of a picture of several digits, to work at
 SURE, POSSIBLE = 0.55, 0.3  # ink: a stroke has a pixel that is surely ink, and the possible ones around it

@@ -12,6 +12,7 @@ from cifar10.forward import forward as cifar10_forward
 from cifar10.picture_to_input import views
 from common import command_line
 from common.app import classifier, drawing
+from common.app import trained as trained_network
 from common.data import pictures
 from common.training import calibration, checkpoints, runs, testing
 from mnist import app, picture_to_input
@@ -56,7 +57,7 @@ def test_views_of_a_photo_are_the_whole_and_squares_along_it(size):
     width, height = size
     ramp = np.linspace(0, 255, max(size)).astype(np.uint8)  # along the longer side
     grey = np.broadcast_to(ramp if width >= height else ramp[:, None], (height, width))
-    seen = views(Image.fromarray(np.stack([grey] * 3, axis=-1)))
+    seen = views(Image.fromarray(np.stack([grey] * 3, axis=-1)), 32)
     assert seen.shape == (1, 4, 32, 32, 3) and seen.dtype == np.uint8
     whole, first, middle, last = seen[0].mean(axis=(1, 2, 3))
     assert whole == pytest.approx(127, abs=4) and middle == pytest.approx(127, abs=4)
@@ -74,7 +75,8 @@ def untrained(tiny_shapes, tmp_path):
     def make(**changes):
         checkpoint = tmp_path / "model.ckpt-2"
         other = dataclasses.replace(run, **changes)
-        return classifier.Classifier(cifar10_forward, other, checkpoint, conftest.CPU, tta=True)
+        network = trained_network.Network(cifar10_forward, other, checkpoint, conftest.CPU)
+        return classifier.Classifier(network, tta=True)
 
     return make
 
@@ -109,7 +111,8 @@ def test_probabilities_are_those_at_the_temperature(tiny_shapes, untrained):
 def test_a_second_view_of_a_digit_may_only_raise_doubt(trained):
     """Pictures of one and of two items, with one and with two views of each."""
     folder, _ = trained
-    network = classifier.Classifier(forward, runs.read(folder, NETWORKS), folder / "model.ckpt-3", conftest.CPU)
+    network = trained_network.Network(forward, runs.read(folder, NETWORKS), folder / "model.ckpt-3", conftest.CPU)
+    network = classifier.Classifier(network)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, [50, 28, 28, 1], dtype=np.uint8)
     classes = network.probabilities(images).argmax(axis=1)

@@ -13,7 +13,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from common.app import classifier, page
+from common.app import classifier, page, trained
 from common.training import runs
 from mnist import picture_to_input
 from mnist.forward import forward
@@ -49,7 +49,8 @@ def three(size=300):
 @pytest.fixture(scope="module")
 def network():
     run = runs.read(PRETRAINED)
-    return classifier.Classifier(forward, run, next(PRETRAINED.glob("*.index")).with_suffix(""), conftest.CPU)
+    checkpoint = next(PRETRAINED.glob("*.index")).with_suffix("")
+    return classifier.Classifier(trained.Network(forward, run, checkpoint, conftest.CPU))
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_gpu_requirements_differ_in_tensorflow_only():
         (["trian"], 1, "error: unknown command 'trian'"),
         (["train"], 1, "error: which task?"),
         (["app", "imagenet"], 1, "tasks: cifar10 mnist"),
-        (["export", "mnist"], 1, "./run.sh test TASK --once --export FOLDER"),
+        (["export"], 1, "error: which task?"),
         (["eval", "mnist"], 1, "error: 'eval' is called 'test' now: ./run.sh test TASK"),
         (["test", "-x"], 1, "the tests of this repository are ./run.sh check now"),
     ],

@@ -1,20 +1,18 @@
 """The scripts as programs: from another working directory, beside each other, interrupted, killed, and misused."""
 
 import dataclasses
-import json
 import signal
 import subprocess
 import sys
 
 from cifar10 import backward as cifar10_backward
 from common.data import datasets, mnist_files
-from common.training import checkpoints, runs
+from common.training import runs
 from mnist import app, backward, test
 from mnist.forward import NETWORKS
 
 import conftest
 import pytest
-import tensorflow.compat.v1 as tf
 from conftest import draw_seven, folders
 from PIL import Image, ImageDraw
 
@@ -25,7 +23,10 @@ GENERATED = ("--network", "fully_connected", "--dataset", "generated")
 @pytest.mark.parametrize("level", [None, "0"])
 def test_graph_mode_is_on_and_tensorflow_speaks_only_where_it_is_asked_to(level):
     environment = conftest.environment() | ({"TF_CPP_MIN_LOG_LEVEL": level} if level else {})
-    code = "import common, tensorflow.compat.v1 as tf; print(tf.executing_eagerly(), tf.resource_variables_enabled())"
+    code = (
+        "from common import graph_mode\n"
+        "import tensorflow.compat.v1 as tf; print(tf.executing_eagerly(), tf.resource_variables_enabled())"
+    )
     command = [sys.executable, "-c", code]
     process = subprocess.run(command, cwd=conftest.ROOT, env=environment, capture_output=True, text=True, check=True)
     assert process.stdout == "False True\n" and ("oneDNN" in process.stderr) == bool(level)
@@ -79,16 +80,6 @@ def test_train_test_and_app_end_to_end(program, tmp_path, task, network, recipe,
     out, _ = finish(program(f"{task}/app.py", *flags, picture))
     [line] = [line for line in out.splitlines() if line.startswith(f"{picture}  {answer}  ({answer} ")]
     assert Image.open(logs / "app" / "picture.png").width > 1000
-
-    exported = tmp_path / "exported"
-    finish(program(f"{task}/test.py", *flags, "--once", "--export", exported))
-    stated = json.loads((exported / "run.json").read_text())["test_accuracy"]
-    assert f"{stated:.4f}" == lines[-1].split()[4].rstrip(",")
-    names = {name for name, _ in tf.train.list_variables(checkpoints.latest(exported))}
-    averaged = {name.removesuffix("/ExponentialMovingAverage") for name in names if name.endswith("MovingAverage")}
-    assert averaged and not averaged & names and not any("Momentum" in name for name in names)
-    out, _ = finish(program(f"{task}/app.py", "--checkpoint", exported, picture))
-    assert line in out.splitlines()
 
     run = runs.read(runs.folder(tmp_path / "checkpoints", task, network, "generated"))
     assert 0.2 < run.temperature < 20 and run.temperature != 1

@@ -23,7 +23,7 @@ sys.path[0] = str(ROOT)
 from benchmarks import runner
 from benchmarks.accuracy import drawn
 from common import command_line
-from common.app import classifier
+from common.app import classifier, trained
 from common.data import datasets, pictures
 from common.errors import UserError
 from common.training import checkpoints, runs
@@ -60,7 +60,8 @@ def load(task, args):
     checkpoint = checkpoints.named(args.checkpoint or command_line.CHECKPOINT_DIR / task / runs.PRETRAINED)
     run = runs.read(checkpoint.parent, forward.NETWORKS)
     print(f"{run.title}, step {checkpoints.step(checkpoint)}")
-    return classifier.Classifier(forward.forward, run, checkpoint, runner.CPU, tta=task == "cifar10")
+    network = trained.Network(forward.forward, run, checkpoint, runner.CPU)
+    return classifier.Classifier(network, tta=task == "cifar10")
 
 
 def right(network, paths, views):
@@ -90,7 +91,7 @@ def digits(args):
 def objects(args):
     network = load("cifar10", args)
     paths = pictures.expand([args.folder])
-    is_right = right(network, paths, importlib.import_module("cifar10.picture_to_input").views)
+    is_right = right(network, paths, importlib.import_module("cifar10.picture_to_input").reader("", 32))
     print(f"{is_right.mean():.1%} of {len(paths)}")
 
 

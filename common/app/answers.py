@@ -9,21 +9,23 @@ from pathlib import Path
 
 from common import command_line
 from common.app import classifier, drawing
+from common.app.exported import ENGINES
 from common.data import pictures
 from common.errors import UserError
-from common.graph import device
-from common.training import checkpoints, runs
 
 import numpy as np
 
 HOST, PORT = "127.0.0.1", 7860
 
 
-def parser(description, networks, family):
-    """The command line of an app. networks: their names. family: of data sets."""
-    result = command_line.parser(description, list(networks), list(family))
+def parser(description, family):
+    """The command line of an app. family: of data sets."""
+    result = command_line.parser(description, None, list(family))
     result.add_argument("pictures", nargs="*", metavar="PICTURE", help="files (JPEG, PNG, HEIC, …), folders, globs")
-    result.add_argument("--checkpoint", metavar="PATH", type=Path, help="FOLDER/model.ckpt-200 (the newest)")
+    result.add_argument(
+        "--checkpoint", metavar="PATH", type=Path, help="FOLDER/model.ckpt-200 or weights.npz; with --engine, an export"
+    )
+    result.add_argument("--engine", choices=ENGINES, help="ask a network that export.py wrote; starts much sooner")
     result.add_argument("--output-dir", metavar="DIR", type=Path, help="for annotated pictures, instead of logs/…/app")
     result.add_argument("--sheet", action="store_true", help="the annotated pictures on sheets of 100, sheet.png …")
     form = result.add_mutually_exclusive_group()
@@ -35,9 +37,10 @@ def parser(description, networks, family):
     return result
 
 
-def answer(task, args, forward, networks, reader, tta=False):
+def answer(task, args, find, reader, tta=False):
     """Classifies the pictures that the flags name, or serves a page; prints and draws. Returns the exit status.
 
+    find: a function without arguments: exported.find() or trained.find() of what the flags ask for.
     reader(reading, size), as run.json has them: a function of a Pillow image that gives what the network takes, uint8
     [items, views, height, width, channels]; may raise UserError. A picture that cannot be used is reported, the others
     are still classified, and the status is 1.
@@ -47,16 +50,11 @@ def answer(task, args, forward, networks, reader, tta=False):
     for flag in ("sheet", "output_dir") if args.serve else ("host", "port"):
         if getattr(args, flag) not in (None, False):
             raise UserError(f"--{flag.replace('_', '-')} goes {'without' if args.serve else 'with'} --serve")
-    device_name = device.resolve(args.device)
-    checkpoint, count = _checkpoint(task, args)
-    run = runs.read(checkpoint.parent, networks)
-    another = f"--dataset {task} asks the task's own" if run.dataset_folder else "--checkpoint asks another one"
-    others = f" (best of {count}; {another})" if count else ""
-    accuracy = run.validation_accuracy if str(checkpoint) == checkpoints.latest(checkpoint.parent) else None
-    accuracy = "not known" if accuracy is None else f"{accuracy:.4f}"
-    who = f"{run.title}, validation accuracy {accuracy}, {command_line.shown(checkpoint)}{others}"
-    network = classifier.Classifier(forward, run, checkpoint, device_name, tta and run.mirrors)
-    network_input = reader(run.reading, run.image_size)
+    network, where, logs = find()
+    about = network.about
+    who = f"{about.title}, {about.accuracy}, {where}"
+    network = classifier.Classifier(network, tta and about.mirrors)
+    network_input = reader(about.reading, about.image_shape[0])
     if args.serve:
         from common.app import page  # here, as only this needs it
 
@@ -66,7 +64,6 @@ def answer(task, args, forward, networks, reader, tta=False):
 
     table = not (args.json or args.csv)
     print(who, file=sys.stdout if table else sys.stderr)
-    logs = runs.log_folder(args.log_dir, args.checkpoint_dir, task, checkpoint.parent)
     output_dir = args.output_dir or logs / "app"
     output_dir.mkdir(parents=True, exist_ok=True)
     paths = pictures.expand(args.pictures, output_dir)
@@ -82,7 +79,7 @@ def answer(task, args, forward, networks, reader, tta=False):
             rows.append(_row(path, result, cards.add(path.stem, result)))
             if table:
                 print(f"{str(path):{width}}  {result}  ({_guesses(result)})", flush=True)
-    _print_summary(args, rows, run.class_names, output_dir)
+    _print_summary(args, rows, about.class_names, output_dir)
     return 1 if any("error" in row for row in rows) else 0
 
 
@@ -97,14 +94,6 @@ def _guesses(answer):
 
 def _percent(share):
     return f"{share:.1%}" if share >= 0.001 else "<0.1%"
-
-
-def _checkpoint(task, args):
-    """The one that the flags ask for, and 0; or that of the best network, and of how many."""
-    if args.checkpoint:
-        return checkpoints.named(args.checkpoint), 0
-    directory, count = checkpoints.best(args.checkpoint_dir, task, args.network, args.dataset)
-    return checkpoints.named(directory), count
 
 
 def _row(path, answer, annotated):

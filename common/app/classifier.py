@@ -1,17 +1,15 @@
-"""A trained network, and what it answers to pictures."""
+"""What a network answers to pictures, be it in a session (trained.py) or in a file (exported.py)."""
 
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from common.data import pictures
 from common.errors import UserError
-from common.graph import device
-from common.training import checkpoints, evaluation
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 from PIL import Image
 from scipy import ndimage
 
@@ -23,19 +21,39 @@ SURE = 0.6  # an answer of less probability is "not sure"
 SMOOTHING = 1.0  # pixels: standard deviation of the Gaussian that smooths a saliency map
 
 
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What is to be known of a network, to ask it. An exported one brings it in its export.json.
+
+    title: what it is and what it learnt. own: whether that was pictures of the user's own. image_shape: of its input,
+    height, width, channels. reading: how a picture becomes that, a name that the task knows. mirrors: whether a mirror
+    image shows the same class. accuracy: in words.
+    """
+
+    network: str
+    dataset: str
+    title: str
+    own: bool
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    reading: str
+    mirrors: bool
+    accuracy: str
+
+
 class Answer(NamedTuple):
     """To one picture, in which there are one or more items to classify.
 
     picture: Pillow image, small enough to show. views: uint8 [items, views, height, width, channels]. probabilities:
     float [items, classes]. doubtful: bool [items], whether another view contradicts. saliency: float
-    [items, height, width], of the first view. class_names: of the network.
+    [items, height, width], of the first view; None of an exported network. class_names: of the network.
     """
 
     picture: Image.Image
     views: np.ndarray
     probabilities: np.ndarray
     doubtful: np.ndarray
-    saliency: np.ndarray
+    saliency: np.ndarray | None
     class_names: tuple
 
     @property
@@ -59,52 +77,45 @@ class Answer(NamedTuple):
 
 
 class Classifier:
-    """A trained network in an open session, for any number of threads."""
+    """A network that is asked, by any number of threads."""
 
-    def __init__(self, forward, run, checkpoint, device_name, tta=False):
-        """forward: the task's. run: runs.Run, from beside the checkpoint.
+    def __init__(self, network, tta=False):
+        """network: trained.Network or exported.Network.
 
         tta: average over the views of an item, and their mirror images. Else the first view gives the answer, and
         another that is empty or says something else makes it doubtful.
-        The weights are the moving averages, the probabilities those at the run's temperature, which was fitted on
-        single views.
-        Raises UserError if the checkpoint does not fit the network.
         """
-        self.run, self._tta = run, tta
-        with tf.Graph().as_default(), tf.device(device_name):
-            self._x = tf.placeholder(tf.float32, [None, *run.image_shape])
-            self._class = tf.placeholder(tf.int32, [None])
-            logits = evaluation.logits(forward, run, self._x, tta)
-            self._probabilities = tf.nn.softmax(logits / run.temperature)
-            [self._gradient] = tf.gradients(tf.gather(logits, self._class, batch_dims=1), self._x)
-            variables = checkpoints.averages(run)
-            saver = tf.train.Saver(variables)
-            self._session = tf.Session(config=device.session_config(device_name))
-            checkpoints.restore(self._session, saver, variables, checkpoint)
+        self.about, self._network, self._tta = network.about, network, tta
 
     def probabilities(self, images):
         """images: uint8 [n, height, width, channels]. Returns float [n, classes]."""
-        batches = [
-            self._session.run(self._probabilities, {self._x: images[part]}) for part in self._parts(len(images))
-        ]
-        return np.concatenate(batches)
+        each = [self._in_parts(self._network.probabilities, view) for view in self._mirrored(images)]
+        if len(each) == 1:
+            return each[0]
+        # What the mean of the logits would give: the geometric mean of the probabilities, normalised.
+        mean = np.exp(np.mean([np.log(p.clip(1e-38)) for p in each], axis=0))
+        return mean / mean.sum(axis=1, keepdims=True)
 
-    def _parts(self, count):
-        """Slices of things to classify, each of one run of the graph."""
-        size = min(BATCH_SIZE, max(1, PIXELS // self.run.image_size**2))
-        return [slice(start, start + size) for start in range(0, count, size)]
+    def _mirrored(self, images):
+        return [images, images[:, :, ::-1]] if self._tta else [images]
+
+    def _in_parts(self, function, *arrays):
+        """What a function of arrays [n, …] gives, so many at a time that the memory is bounded."""
+        size = min(BATCH_SIZE, max(1, PIXELS // math.prod(self.about.image_shape[:2])))
+        starts = range(0, len(arrays[0]), size)
+        return np.concatenate([function(*(array[start : start + size] for array in arrays)) for start in starts])
 
     def saliency(self, images, classes):
-        """Which pixels decided: float [n, height, width], 0 to 1.
+        """Which pixels decided: float [n, height, width], 0 to 1; or None of a network that has no gradient.
 
         The size of the gradient of the classes' logits by the pixels, smoothed (Simonyan et al., "Deep Inside
         Convolutional Networks", 2013). images: uint8 [n, height, width, channels]. classes: int [n].
         """
-        gradients = [
-            self._session.run(self._gradient, {self._x: images[part], self._class: classes[part]})
-            for part in self._parts(len(images))
-        ]
-        size = np.abs(np.concatenate(gradients)).max(axis=-1)
+        if not self._network.gradient:
+            return None
+        gradients = [self._in_parts(self._network.gradient, view, classes) for view in self._mirrored(images)]
+        gradients = [gradients[0], *(mirrored[:, :, ::-1] for mirrored in gradients[1:])]
+        size = np.abs(np.mean(gradients, axis=0)).max(axis=-1)
         size = ndimage.gaussian_filter(size, (0, SMOOTHING, SMOOTHING))
         return size / size.max(axis=(1, 2), keepdims=True).clip(1e-12)
 
@@ -119,12 +130,11 @@ class Classifier:
             (not self._tta) & ((p.argmax(axis=2) != p[:, :1].argmax(axis=2)) | ~v.any(axis=(2, 3, 4))).any(axis=1)
             for p, v in zip(each, views, strict=True)
         ]
-        saliency = _split(
-            self.saliency(np.concatenate([v[:, 0] for v in views]), np.concatenate(probabilities).argmax(axis=1)),
-            [v.shape[:1] for v in views],
-        )
+        first, classes = np.concatenate([v[:, 0] for v in views]), np.concatenate(probabilities).argmax(axis=1)
+        saliency = self.saliency(first, classes)
+        saliency = [None] * len(views) if saliency is None else _split(saliency, [v.shape[:1] for v in views])
         parts = zip(images, views, probabilities, doubtful, saliency, strict=True)
-        return [Answer(*part, self.run.class_names) for part in parts]
+        return [Answer(*part, self.about.class_names) for part in parts]
 
 
 def _split(together, shapes):

@@ -19,7 +19,10 @@ WAITING = 20  # cards that wait to be drawn: bounds the memory
 
 
 def card(answer):
-    """A classifier.Answer as a Pillow image: the picture, what the network sees, which pixels decided, how probable."""
+    """A classifier.Answer as a Pillow image: the picture, what the network sees, how probable each class is.
+
+    And which pixels decided, if that is known.
+    """
     side = HEIGHT - TITLE
     views, names, title = answer.views, answer.class_names, fonts.short(f"answer: {answer}", LONGEST_TITLE)
     panels = [_titled("the picture", _fitted(answer.picture, (int(side * 1.3), side)))]
@@ -27,8 +30,9 @@ def card(answer):
         height, width = views.shape[2:4]
         count = f"{views.shape[1]} times " if views.shape[1] > 1 else ""
         panels.append(_titled(f"what the network sees: {count}{width} by {height}", _framed(tiled(views[0]), side)))
-        decided = _framed(overlay(views[0, 0], answer.saliency[0]), side)
-        panels.append(_titled("the pixels that decided", decided))
+        if answer.saliency is not None:
+            decided = _framed(overlay(views[0, 0], answer.saliency[0]), side)
+            panels.append(_titled("the pixels that decided", decided))
         panels.append(_titled(title, _bars(answer.probabilities[0], names, side), BLACK))
     else:
         panels.append(_titled(title, _items(answer, side), BLACK))
@@ -151,10 +155,10 @@ def _items(answer, side):
     tile = min((side - 64) // 2, max(40, 1100 // len(answer.views)))
     image = Image.new("RGB", (tile * len(answer.views), side), "white")
     draw = ImageDraw.Draw(image)
-    parts = zip(answer.views[:, 0], answer.saliency, answer.probabilities, strict=True)
-    for i, (view, saliency, probabilities) in enumerate(parts):
+    for i, (view, probabilities) in enumerate(zip(answer.views[:, 0], answer.probabilities, strict=True)):
         image.paste(_framed(view, tile - 6), (i * tile, 0))
-        image.paste(_framed(overlay(view, saliency), tile - 6), (i * tile, tile))
+        if answer.saliency is not None:
+            image.paste(_framed(overlay(view, answer.saliency[i]), tile - 6), (i * tile, tile))
         font, text = fonts.drawn(answer.class_names[probabilities.argmax()], 28)
         share, middle = f"{probabilities.max():.0%}", i * tile + tile / 2
         draw.text((middle, 2 * tile + 20), text, BLACK, font, anchor="mm")

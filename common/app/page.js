@@ -111,7 +111,8 @@ function show(result) {
   $("items").replaceChildren(...items.flatMap((item) => {
     const most = Math.max(...item.probabilities), best = about.classes[item.probabilities.indexOf(most)];
     return items.length > 1 ? [figure(item.seen, `${best}, ${(100 * most).toFixed(0)} %`)] :
-      [figure(item.seen, "what the network sees"), figure(item.decided, "the pixels that decided")];
+      [figure(item.seen, "what the network sees"),
+        ...(item.decided ? [figure(item.decided, "the pixels that decided")] : [])]; // an exported network cannot say
   }));
   $("bars").hidden = items.length > 1;
   bars(items.length === 1 ? items[0].probabilities : null);

@@ -79,11 +79,11 @@ def application(task, classifier, network_input, hosts=None):
     hosts: the names by which it may be called, any if None: a page for this machine alone is not for other sites that
     are open in its browser.
     """
-    examples = sorted((ROOT / "docs" / "examples" / task).glob("*.jpg")) if classifier.run.dataset == task else []
+    examples = sorted((ROOT / "docs" / "examples" / task).glob("*.jpg")) if classifier.about.dataset == task else []
     about = {
         "task": task,
-        "title": classifier.run.title,
-        "classes": classifier.run.class_names,
+        "title": classifier.about.title,
+        "classes": classifier.about.class_names,
         "examples": [example.name for example in examples],
     }
     free, uploads = threading.BoundedSemaphore(AT_ONCE), Uploads()
@@ -154,13 +154,12 @@ def _classify(file, classifier, network_input):
     image, views = prepared(file, "this file", network_input)
     [answer] = classifier.classify([image], [views])
     items = [
-        {
-            "probabilities": [round(float(p), 4) for p in probabilities],
-            "seen": _data_url(drawing.tiled(view)),
-            "decided": _data_url(drawing.overlay(view[0], saliency)),
-        }
-        for view, probabilities, saliency in zip(views, answer.probabilities, answer.saliency, strict=True)
+        {"probabilities": [round(float(p), 4) for p in probabilities], "seen": _data_url(drawing.tiled(view))}
+        for view, probabilities in zip(views, answer.probabilities, strict=True)
     ]
+    if answer.saliency is not None:
+        for item, view, saliency in zip(items, views, answer.saliency, strict=True):
+            item["decided"] = _data_url(drawing.overlay(view[0], saliency))
     return {"answer": str(answer), "sure": answer.sure, "items": items}
 
 

@@ -71,7 +71,7 @@ def conv2d(x, channels, kernel_size, regularizer, name, *, stride=1, padding="SA
     with tf.variable_scope(name):
         w = weights([kernel_size, kernel_size, x.shape.as_list()[-1], channels], regularizer, initializer)
         even_margins = padding == "SAME" and kernel_size % 2
-        own = stride == 1 and (even_margins or isinstance(padding, list)) and "GPU" not in x.device
+        own = _trains_on_cpu(x) and stride == 1 and (even_margins or isinstance(padding, list))
         with tf.get_default_graph().gradient_override_map({"Conv2D": "Conv2DOfStride1"} if own else {}):
             y = tf.nn.conv2d(x, w, strides=stride, padding=padding)
         return y if bias is None else tf.nn.bias_add(y, biases(channels, bias))
@@ -126,10 +126,21 @@ def gelu(x):
     of x. Not where the batch size varies: XLA compiles again for each shape.
     """
     with _scope_of(x):
-        fused = x.shape.is_fully_defined() and "GPU" not in x.device
-        y = tf.identity(_fused_gelu(x) if fused else x * _normal_distribution(x), name="gelu")
+        y = tf.identity(_fused_gelu(x) if _trains_on_cpu(x) else _stock_gelu(x), name="gelu")
     tf.add_to_collection(tf.GraphKeys.ACTIVATIONS, y)
     return y
+
+
+def _trains_on_cpu(x):
+    """Whether the batch size is fixed, as in training: networks that are asked take any, and only the stock operations.
+
+    So those can be exported.
+    """
+    return x.shape.is_fully_defined() and "GPU" not in x.device
+
+
+def _stock_gelu(x):
+    return 0.5 * x * (1 + tf.erf(x * np.sqrt(0.5)))  # in this form LiteRT's converter knows it
 
 
 def _normal_distribution(x):

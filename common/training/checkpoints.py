@@ -3,6 +3,7 @@
 import re
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 from common.command_line import CHECKPOINT_DIR, shown
@@ -10,10 +11,12 @@ from common.data import datasets
 from common.errors import UserError
 from common.training import runs
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 # What reading a checkpoint raises when the trainer deletes it meanwhile, or it is not whole.
-UNREADABLE = (tf.errors.OpError, ValueError, IndexError)
+UNREADABLE = (tf.errors.OpError, ValueError, IndexError, OSError, EOFError, zipfile.BadZipFile)
+WEIGHTS = ".npz"  # the ending of exported weights
 
 
 class Unreadable(UserError):
@@ -31,7 +34,12 @@ def latest(directory):
 
 
 def named(path):
-    """The checkpoint that a user means: FOLDER/model.ckpt-STEP, one of its files, or the newest of a folder."""
+    """The checkpoint that a user means: FOLDER/model.ckpt-STEP, one of its files, or the newest of a folder.
+
+    Or exported weights, a .npz file, which have a run.json beside them, too.
+    """
+    if Path(path).suffix == WEIGHTS and Path(path).is_file():
+        return Path(path)
     checkpoint = re.sub(r"\.(index|data-\d+-of-\d+)$", "", str(latest(path) if Path(path).is_dir() else path))
     if not Path(f"{checkpoint}.index").exists():
         raise UserError(f"no checkpoint {path}; give a folder that holds some, or FOLDER/model.ckpt-STEP")
@@ -149,11 +157,14 @@ def follow(directory, interval):
         time.sleep(interval)
 
 
-def averages(run):
+def averages(run, raw=False):
     """The moving averages of the graph's variables, as checkpoints name them: a dict from name to variable.
 
-    Variables that have none, as they are not trained, stand under their own name. run: runs.Run.
+    Variables that have none, as they are not trained, stand under their own name. run: runs.Run. raw: the weights
+    themselves, all under their own name.
     """
+    if raw:
+        return {v.op.name: v for v in tf.global_variables()}
     ema = tf.train.ExponentialMovingAverage(run.recipe.moving_average_decay)
     return ema.variables_to_restore()
 
@@ -161,11 +172,30 @@ def averages(run):
 def restore(session, saver, variables, path):
     """Restores `variables`, a dict from names in the checkpoint to variables, by the Saver made from that dict.
 
-    Raises what check() raises.
+    Or from exported weights, which have the variables' own names. Raises what check() raises.
     """
-    check(variables, path)
+    held = check(variables, path)
+    if Path(path).suffix == WEIGHTS:
+        for variable in variables.values():
+            variable.load(held[variable.op.name], session)
+        return
     try:
         saver.restore(session, str(path))
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def read(path):
+    """What a checkpoint, or weights that export.py wrote as .npz, holds: arrays by name.
+
+    Raises Unreadable if it is gone or damaged.
+    """
+    try:
+        if Path(path).suffix == WEIGHTS:
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        reader = tf.train.NewCheckpointReader(str(path))
+        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except UNREADABLE as error:
         raise _unreadable(path, error) from None
 
@@ -173,25 +203,21 @@ def restore(session, saver, variables, path):
 def check(variables, path):
     """Checks that a checkpoint is whole and holds `variables`, a dict from names in it to variables.
 
-    Raises Unreadable if it is gone or damaged, UserError that lists the variables that it lacks or holds in another
-    shape.
+    Returns what read() gives. Raises Unreadable if it is gone or damaged, UserError that lists the variables that it
+    lacks or holds in another shape.
     """
-    try:
-        reader = tf.train.NewCheckpointReader(str(path))
-        held = reader.get_variable_to_shape_map()
-        for name in variables.keys() & held.keys() or held:
-            reader.get_tensor(name)  # fails where the file is cut short
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from None
-    wanted = {name: variable.shape.as_list() for name, variable in variables.items()}
+    held = read(path)  # all of it: fails where the file is cut short
+    own = Path(path).suffix == WEIGHTS
+    wanted = {variable.op.name if own else name: variable.shape.as_list() for name, variable in variables.items()}
     differences = [f"{name} is not in it" for name in sorted(wanted.keys() - held.keys())]
     differences += [
-        f"{name} is {held[name]} in it, {wanted[name]} in the network"
+        f"{name} is {list(held[name].shape)} in it, {wanted[name]} in the network"
         for name in sorted(wanted.keys() & held.keys())
-        if held[name] != wanted[name]
+        if list(held[name].shape) != wanted[name]
     ]
     if differences:
         raise UserError(f"the checkpoint {path} does not fit the network: {'; '.join(differences)}")
+    return held
 
 
 def _unreadable(path, error):

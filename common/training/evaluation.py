@@ -73,6 +73,15 @@ def logits(forward, run, images, tta=False):
     return tf.add_n(tf.split(result, 2)) / 2 if tta else result
 
 
+def answers(forward, run, images):
+    """What is served, by the app and by exports: (logits, probabilities at the run's temperature), both [n, classes].
+
+    forward: the task's. run: runs.Run. images: as for logits().
+    """
+    unscaled = logits(forward, run, images)
+    return unscaled, tf.nn.softmax(unscaled / run.temperature, name="probabilities")
+
+
 def evaluator(data, network, name="evaluation"):
     """Builds the evaluation of a batches.source() in the current graph; `network` gives the logits of images.
 

@@ -17,14 +17,12 @@ def weights(run, ema, checkpoint_dir):
     if not run.start_from or checkpoints.latest(checkpoint_dir):
         return None
     path = ROOT / run.start_from
-    checkpoints.check({}, path)
-    reader = tf.train.NewCheckpointReader(str(path))
-    held = reader.get_variable_to_shape_map()
+    held = checkpoints.read(path)
     variables = list(dict.fromkeys(tf.trainable_variables() + tf.moving_average_variables() + tf.model_variables()))
     taken = {}  # name in the checkpoint: variable
     for variable in variables:
         for name in ema.average_name(variable), variable.op.name:
-            if held.get(name) == variable.shape.as_list():
+            if name in held and list(held[name].shape) == variable.shape.as_list():
                 taken.setdefault(name, variable)
                 break
     anew = [v.op.name for v in variables if not any(v is other for other in taken.values())]
@@ -35,7 +33,7 @@ def weights(run, ema, checkpoint_dir):
         for name, variable in taken.items():
             for each in variable, ema.average(variable):
                 if each is not None:  # what is not trained has no average
-                    each.load(reader.get_tensor(name), session)
+                    each.load(held[name], session)
         which = f"; anew: {', '.join(anew)}" if anew else ""
         print(f"starts from {run.start_from}: {len(taken)} of {len(variables)} variables{which}", flush=True)
 

@@ -1,7 +1,6 @@
 """What the testers share: the network with its averaged weights, and following the checkpoints of a run."""
 
 import contextlib
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -30,27 +29,24 @@ def parser(description, networks, family):
     result.add_argument(
         "--on", metavar="NAME", help=f"test on images of another data set than trained on: {', '.join(family)}"
     )
-    result.add_argument(
-        "--export", metavar="DIR", type=Path, help="also write the averaged weights alone, and run.json, to that folder"
-    )
     result.add_argument("--raw", action="store_true", help="the weights themselves, not their moving averages")
     return result
 
 
-def test(forward, run, split, paths, device_name, *, raw=False, tta=False, skip_unreadable=False, export=None):
+def test(forward, run, split, paths, device_name, *, raw=False, tta=False, skip_unreadable=False):
     """Evaluates a network on a split, with the weights of one checkpoint after the other.
 
     forward: the task's. run: runs.Run. split: datasets.Split. paths: iterable of checkpoints.
     raw: the weights themselves, not their moving averages. tta: test-time augmentation, the mean of the logits of an
     image and its mirror image. skip_unreadable: tell of a checkpoint that is gone or not whole, and go on, instead of
-    raising checkpoints.Unreadable. export: a folder to which the weights are written, as they were read, too.
+    raising checkpoints.Unreadable.
     Yields (global step, evaluation.Evaluation) for each.
     """
     with tf.Graph().as_default(), tf.device(device_name):
         data = batches.source(split, "data")
         evaluate = evaluation.evaluator(data, lambda images: evaluation.logits(forward, run, images, tta))
         global_step = tf.train.get_or_create_global_step()
-        variables = {v.op.name: v for v in tf.global_variables()} if raw else checkpoints.averages(run)
+        variables = checkpoints.averages(run, raw)
         saver = tf.train.Saver(variables)
 
         with tf.Session(config=device.session_config(device_name)) as session:
@@ -63,8 +59,6 @@ def test(forward, run, split, paths, device_name, *, raw=False, tta=False, skip_
                         raise
                     print(f"{error}; left out", file=sys.stderr)
                 else:
-                    if export:
-                        saver.save(session, str(export / Path(path).name), write_meta_graph=False, write_state=False)
                     yield session.run(global_step), evaluate(session)
 
 
@@ -74,12 +68,6 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
     task: its name. forward, networks: from its forward.py. family: of data sets. tta: as for test().
     """
     device_name = device.resolve(args.device)
-    if args.export and (args.raw or tta or args.split != "test" or args.on or not (args.once or args.checkpoint)):
-        raise UserError("--export goes with --once or --checkpoint alone: its run.json holds the plain test accuracy")
-    if args.export and checkpoints.latest(args.export):
-        raise UserError(f"{args.export} holds a checkpoint already; name another folder, or delete it")
-    if args.export:
-        args.export.mkdir(parents=True, exist_ok=True)
     if args.checkpoint:
         paths = [checkpoints.named(args.checkpoint)]
         directory = paths[0].parent
@@ -108,21 +96,13 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
     log = evaluation.Log(log_dir, split.images, args.split, data.class_names, only_point=bool(args.checkpoint))
     following = not (args.once or args.checkpoint)
     result = None
-    tests = test(
-        forward, run, split, paths, device_name,
-        raw=args.raw, tta=tta, skip_unreadable=following, export=args.export,
-    )  # fmt: skip
+    tests = test(forward, run, split, paths, device_name, raw=args.raw, tta=tta, skip_unreadable=following)
     try:
         with contextlib.closing(tests):  # a session that is still open when Python ends would hang
             for step, result in tests:
                 accuracies = f"{args.split} accuracy {result.accuracy:.4f}, mean of classes {result.class_mean:.4f}"
                 print(f"step {step}  {accuracies} ({measured})", flush=True)
                 log.write(step, result)
-        if args.export:
-            if str(paths[0]) != checkpoints.latest(directory):  # the validation accuracy is of that one
-                run = dataclasses.replace(run, validation_accuracy=None)
-            runs.write(args.export, dataclasses.replace(run, test_accuracy=result.accuracy))
-            print(f"exported    {command_line.shown(args.export)}")
     finally:  # after Ctrl-C too
         if result:
             # The temperature is for the averaged weights and plain images, and known when the training has ended.

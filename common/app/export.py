@@ -1,0 +1,212 @@
+"""Writes a trained network for other programs, in many forms, and proves each against the session that it came from."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from common import command_line
+from common.app import exported, forms, read_me, trained
+from common.command_line import shown
+from common.data import datasets
+from common.errors import UserError, writing
+from common.training import checkpoints, evaluation, runs
+
+import msgspec
+import numpy as np
+
+CPU = "/device:CPU:0"
+INT8 = "model-int8.tflite"
+BESIDE = ["run.json", "labels.txt", exported.EXPORT, "README.md"]  # what describes the forms
+EXACT = 1e-5  # the largest difference of a probability where nothing is rounded
+ROW = "{:22} {:>10} {:>11} {:>12} {:>14}"
+PROGRAMS = 2  # that convert and check at a time: each is a TensorFlow of its own
+CALIBRATION = 500  # validation images from which int8 takes its scales
+
+
+def parser(description, networks, family):
+    """The command line of an export. networks: their names. family: of data sets."""
+    result = command_line.parser(description, list(networks), list(family), logs=False)
+    command_line.add_data_dir(result)
+    every = list(forms.FILES)
+    result.add_argument("--checkpoint", metavar="PATH", type=Path, help="FOLDER/model.ckpt-200 (the newest)")
+    result.add_argument("--to", nargs="+", choices=every, metavar="FORM", help=f"{', '.join(every)} (default: all)")
+    result.add_argument("--int8", action="store_true", help="with --to tflite, also in whole numbers of 8 bits")
+    result.add_argument("--raw", action="store_true", help="the weights themselves, not their moving averages")
+    result.add_argument("--output-dir", metavar="DIR", type=Path, help="instead of exports/TASK/NETWORK")
+    return result
+
+
+def export(task, args, forward, networks, family, photos=None):
+    """Exports what the flags ask for; prints what the check of each form measured. Returns the exit status.
+
+    That is 1 where a form does not answer as the session does; the form is deleted. task: its name. forward, networks:
+    from its forward.py. family: of data sets. photos: a function of encoded pictures, a string tensor [n], and the
+    runs.Run, that gives what the app makes of them, uint8 [n, views, height, width, channels]; or None.
+    """
+    names = _names(args)
+    checkpoint = _checkpoint(task, args)
+    run = runs.read(checkpoint.parent, networks)
+    folder = args.output_dir or runs.folder(exported.EXPORTS, task, run.network, run.dataset)
+    _check_is_ours(folder)
+    data = datasets.load(family, run.dataset, args.data_dir, run.dataset_folder)
+    if data.digest != run.dataset_sha256:
+        print(f"warning: it was trained on other content than that of {data.title} here", file=sys.stderr)
+
+    weights = "raw" if args.raw else "averaged"
+    title = f"{run.title}, {weights} weights of {shown(checkpoint)}"
+    print(f"{title}: {len(data.test.labels):,} test images", flush=True)
+    network = trained.Network(forward, run, checkpoint, CPU, args.raw)
+    batches = range(0, len(data.test.labels), 100)
+    session = np.concatenate([network.probabilities(data.test.images[i : i + 100]) for i in batches])
+    accuracy = evaluation.Evaluation(session, data.test.labels).accuracy
+    run = dataclasses.replace(run, test_accuracy=accuracy)
+    if args.raw or str(checkpoint) != checkpoints.latest(checkpoint.parent):  # the validation accuracy is of others
+        run = dataclasses.replace(run, validation_accuracy=None)
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        _replaced(folder) as new,
+        forms.served(forward, run, checkpoint, args.raw, photos) as served,
+    ):
+        work = Path(temporary)
+        _prepare(work, served, data)
+        runs.write(new, run)  # also for the checks of weights
+        result = exported.Export(
+            about=network.about, task=task, step=served.step, weights=weights, digest=_digest(run, served.arrays),
+            dataset_title=data.title, images=len(session), accuracy=accuracy, forms={},
+        )  # fmt: skip
+
+        def written(name):
+            with writing(new / name):
+                forms.write(new / name, served, work)
+            return _check(new / name, forms.answers(new / name, task, work), session, data.test.labels)
+
+        print(ROW.format("form", "size", "difference", "same answer", "test accuracy"))
+        failed = []
+        with ThreadPoolExecutor(PROGRAMS) as pool:
+            for name, check in zip(names, pool.map(written, names), strict=True):
+                print(_row(name, check), flush=True)
+                if check.difference > EXACT and name not in forms.ROUNDED:
+                    failed.append(name)
+                    _delete(new / name)
+                else:
+                    result.forms[name] = check
+        if not result.forms:
+            raise UserError(f"no form answers as the session does: {', '.join(failed)} are not kept")
+        _keep(folder, new, result)
+        with writing(new):
+            _describe(new, result)
+    print(f"exported {shown(folder)}")
+    if failed:
+        print(f"error: {', '.join(failed)} differ by more than {EXACT:g} and were deleted", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _names(args):
+    """The files and folders to write. Raises UserError where a package is missing."""
+    asked = args.to or list(forms.FILES)
+    names = [name for form in asked for name in forms.FILES[form] if name != INT8 or args.int8 or not args.to]
+    if args.int8 and INT8 not in names:
+        raise UserError("--int8 goes with --to tflite")
+    for form in asked:
+        for package in forms.PACKAGES.get(form, ()):
+            exported.check_package(package)
+    return names
+
+
+def _delete(path):
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _check(path, answers, session, labels):
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return exported.Check(
+        bytes=sum(each.stat().st_size for each in files),
+        difference=float(np.abs(answers - session).max()),
+        same=float(np.mean(answers.argmax(axis=1) == session.argmax(axis=1))),
+        accuracy=evaluation.Evaluation(answers, labels).accuracy,
+    )
+
+
+def _row(name, check):
+    size = f"{check.bytes / 1e3:,.0f} kB"
+    return ROW.format(name, size, f"{check.difference:.1e}", f"{check.same:.2%}", f"{check.accuracy:.4f}")
+
+
+def _keep(folder, new, result):
+    """Forms of the same weights that an earlier export left, and this one was not asked for, stay."""
+    if (folder / exported.EXPORT).exists():
+        before = exported.read(folder)
+        for name in before.forms.keys() - result.forms.keys() if before.digest == result.digest else ():
+            copy = shutil.copytree if (folder / name).is_dir() else shutil.copy
+            copy(folder / name, new / name)
+            result.forms[name] = before.forms[name]
+
+
+def _describe(new, result):
+    """Writes what describes the forms."""
+    (new / "labels.txt").write_text("".join(f"{name}\n" for name in result.about.class_names), encoding="utf-8")
+    content = msgspec.json.format(msgspec.json.encode(result), indent=1)
+    (new / exported.EXPORT).write_bytes(content + b"\n")
+    (new / "README.md").write_text(read_me.text(result), encoding="utf-8")
+
+
+def _prepare(work, served, data):
+    """What converters and checks read: the SavedModel, the names of the classes, test and calibration images."""
+    forms.save_model(served, work / "saved_model")
+    (work / "classes.json").write_text(json.dumps(served.run.class_names, ensure_ascii=False))
+    every = np.linspace(0, len(data.validation.labels) - 1, CALIBRATION).astype(int)
+    np.save(work / "calibration.npy", data.validation.images[np.unique(every)])
+    np.save(work / "images.npy", data.test.images[:])
+
+
+def _checkpoint(task, args):
+    """The one that the flags name, else that of the run that was trained last, else the one that comes with the kit."""
+    if args.checkpoint:
+        return checkpoints.named(args.checkpoint)
+    try:
+        folder = checkpoints.newest(args.checkpoint_dir, task, args.network, args.dataset, wait=False)
+    except UserError:
+        folder = command_line.CHECKPOINT_DIR / task / runs.PRETRAINED
+        run = runs.read(folder)
+        if args.network not in (None, run.network) or not (args.dataset is None or run.is_on(args.dataset)):
+            raise
+    return checkpoints.named(folder)
+
+
+@contextlib.contextmanager
+def _replaced(folder):
+    """A folder that the block fills, and that takes the place of another then; if the block fails, nothing changes."""
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as temporary:
+        new = Path(temporary, "new")
+        new.mkdir()
+        yield new
+        if folder.exists():
+            folder.rename(Path(temporary, "old"))
+        new.rename(folder)
+
+
+def _digest(run, arrays):
+    """Tells what was exported from any other."""
+    digest = hashlib.sha256(msgspec.json.encode(run))
+    for name, array in sorted(arrays.items()):
+        digest.update(name.encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def _check_is_ours(folder):
+    """Raises UserError for a folder that holds what no export wrote: it would be lost."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; name another --output-dir")
+    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    strange = sorted(names - {name for files in forms.FILES.values() for name in files} - set(BESIDE))
+    if strange or names and exported.EXPORT not in names:
+        held = ", ".join(strange or sorted(names))
+        raise UserError(f"{folder} holds {held}, which no export wrote; name another --output-dir")

@@ -1,0 +1,136 @@
+"""A network that export.py wrote, asked without TensorFlow: by ONNX Runtime, or by LiteRT."""
+
+import dataclasses
+import importlib.util
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.app.classifier import About
+from common.command_line import ROOT, quiet_stderr, shown
+from common.errors import UserError
+
+import msgspec
+
+EXPORTS = ROOT / "exports"
+EXPORT = "export.json"
+ENGINES = {"onnx": "model.onnx", "tflite": "model.tflite"}  # name: the file that it runs, unless told another
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """What a form answered to the test images, beside the session."""
+
+    bytes: int  # on the disk
+    difference: float  # the largest, of a probability
+    same: float  # share of the images with the same answer
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """What export.json holds."""
+
+    about: About
+    task: str
+    step: int
+    weights: str  # averaged, or raw
+    digest: str  # SHA-256 of run.json and the weights
+    dataset_title: str
+    images: int  # of the test set
+    accuracy: float  # of the session on them
+    forms: dict[str, Check]  # by file
+
+
+def read(folder):
+    """The Export in a folder. Raises UserError where there is none, or export.json is damaged."""
+    path = Path(folder) / EXPORT
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Export)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; name a folder that export.py wrote, or a model in it") from None
+    except ValueError as error:  # msgspec's errors are ValueErrors
+        raise UserError(f"{path} is damaged ({error}); export again") from None
+
+
+class Network:
+    """An exported network in ONNX Runtime or LiteRT, for any number of threads."""
+
+    gradient = None  # these runtimes only go forward
+
+    def __init__(self, path, about=None):
+        """path: model.onnx, or one of the .tflite files. about: classifier.About.
+
+        Raises UserError where the file or the package that runs it is missing, or the file is damaged.
+        """
+        self.about, self._lock = about, threading.Lock()
+        if not path.is_file():
+            raise UserError(f"no {path}; this makes one: export.py --to {path.suffix[1:]}")
+        open_file = _open_onnx if path.suffix == ".onnx" else _open_tflite
+        try:
+            self._run = open_file(path)
+        except UserError:
+            raise
+        except Exception as error:  # each runtime has its own kinds
+            raise UserError(f"{path} cannot be read ({str(error).partition(chr(10))[0]}); export again") from None
+
+    def probabilities(self, images):
+        """images: uint8 [n, height, width, channels]. Returns float32 [n, classes]."""
+        with self._lock:  # an interpreter of LiteRT holds the tensors of one run
+            return self._run(images)
+
+
+def check_package(name):
+    """Raises UserError, which says how to install it, if a package that only exports need is not there."""
+    if not importlib.util.find_spec(name):
+        raise UserError(f"this needs the package {name}: {sys.executable} -m pip install -r requirements-export.txt")
+
+
+def _open_onnx(path):
+    check_package("onnxruntime")
+    import onnxruntime as runtime
+
+    runtime.set_default_logger_severity(3)  # errors only
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda images: session.run(["probabilities"], {"images": images})[0]
+
+
+def _open_tflite(path):
+    check_package("ai_edge_litert")
+    from ai_edge_litert.interpreter import Interpreter
+
+    with quiet_stderr():
+        runner = Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner("serving_default")
+    return lambda images: runner(images=images)["probabilities"]
+
+
+def find(task, args):
+    """(Network, where it comes from in words, the folder of its logs), as an app's flags ask for.
+
+    Without --checkpoint it is the one that was exported last, of a --network or --dataset. Raises UserError where there
+    is none.
+    """
+    name = ENGINES[args.engine]
+    if args.checkpoint:
+        path = args.checkpoint / name if args.checkpoint.is_dir() else args.checkpoint
+        if path.suffix != Path(name).suffix:
+            raise UserError(f"--engine {args.engine} runs a {name}, not {path}")
+    else:
+        path = _newest(task, args, name)
+    export = read(path.parent)
+    accuracy = f"test accuracy {export.forms[path.name].accuracy:.4f}" if path.name in export.forms else "not checked"
+    about = dataclasses.replace(export.about, accuracy=accuracy)
+    return Network(path, about), shown(path), args.log_dir / task / path.parent.name
+
+
+def _newest(task, args, name):
+    paths = sorted(EXPORTS.glob(f"{task}/*/{name}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in paths:
+        about = read(path.parent).about
+        if args.network in (None, about.network) and args.dataset in (None, about.dataset):
+            return path
+    wanted = [f"--{flag} {getattr(args, flag)}" for flag in ("network", "dataset") if getattr(args, flag)]
+    command = " ".join([f"python {task}/export.py --to {args.engine}", *wanted])
+    raise UserError(f"no {name} in {shown(EXPORTS / task)} yet; this makes one: {command}")
