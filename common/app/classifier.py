@@ -3,7 +3,6 @@
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from common.data import pictures
@@ -11,7 +10,6 @@ from common.errors import UserError
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 BATCH_SIZE = 100  # things to classify a run of the graph, at most
 PIXELS = 110_000  # of the things to classify a run of the graph: bounds the memory
@@ -19,26 +17,6 @@ CHUNK = 50  # pictures that are held at a time
 SHOWN_SIZE = (640, 640)  # pixels, at most, of a picture that is shown again
 SURE = 0.6  # an answer of less probability is "not sure"
 SMOOTHING = 1.0  # pixels: standard deviation of the Gaussian that smooths a saliency map
-
-
-@dataclass(frozen=True, kw_only=True)
-class About:
-    """What is to be known of a network, to ask it. An exported one brings it in its export.json.
-
-    title: what it is and what it learnt. own: whether that was pictures of the user's own. image_shape: of its input,
-    height, width, channels. reading: how a picture becomes that, a name that the task knows. mirrors: whether a mirror
-    image shows the same class. accuracy: in words.
-    """
-
-    network: str
-    dataset: str
-    title: str
-    own: bool
-    class_names: tuple[str, ...]
-    image_shape: tuple[int, int, int]
-    reading: str
-    mirrors: bool
-    accuracy: str
 
 
 class Answer(NamedTuple):
@@ -113,6 +91,8 @@ class Classifier:
         """
         if not self._network.gradient:
             return None
+        from scipy import ndimage  # here, as it takes a while, and exported networks need none
+
         gradients = [self._in_parts(self._network.gradient, view, classes) for view in self._mirrored(images)]
         gradients = [gradients[0], *(mirrored[:, :, ::-1] for mirrored in gradients[1:])]
         size = np.abs(np.mean(gradients, axis=0)).max(axis=-1)

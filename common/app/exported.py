@@ -8,15 +8,35 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.app.classifier import About
 from common.command_line import ROOT, quiet_stderr, shown
 from common.errors import UserError
 
 import msgspec
+import numpy as np
 
 EXPORTS = ROOT / "exports"
 EXPORT = "export.json"
 ENGINES = {"onnx": "model.onnx", "tflite": "model.tflite"}  # name: the file that it runs, unless told another
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What is to be known of a network, to ask it. An exported one brings it in its export.json.
+
+    title: what it is and what it learnt. own: whether that was pictures of the user's own. image_shape: of its input,
+    height, width, channels. reading: how a picture becomes that, a name that the task knows. mirrors: whether a mirror
+    image shows the same class. accuracy: in words.
+    """
+
+    network: str
+    dataset: str
+    title: str
+    own: bool
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    reading: str
+    mirrors: bool
+    accuracy: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +81,7 @@ class Network:
     gradient = None  # these runtimes only go forward
 
     def __init__(self, path, about=None):
-        """path: model.onnx, or one of the .tflite files. about: classifier.About.
+        """path: model.onnx, or one of the .tflite files. about: of the network.
 
         Raises UserError where the file or the package that runs it is missing, or the file is damaged.
         """
@@ -101,8 +121,10 @@ def _open_tflite(path):
     check_package("ai_edge_litert")
     from ai_edge_litert.interpreter import Interpreter
 
-    with quiet_stderr():
-        runner = Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner("serving_default")
+    runner = Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner("serving_default")
+    shape = runner.get_input_details()["images"]["shape"]
+    with quiet_stderr():  # the first run prints what it runs on
+        runner(images=np.zeros(shape, np.uint8))
     return lambda images: runner(images=images)["probabilities"]
 
 

@@ -1,6 +1,6 @@
 """A network that was trained here, in a session."""
 
-from common.app import classifier
+from common.app import exported
 from common.command_line import shown
 from common.errors import UserError
 from common.graph import device
@@ -39,10 +39,10 @@ class Network:
 
 
 def about(run, checkpoint):
-    """The classifier.About of a run, at a checkpoint of its."""
+    """The exported.About of a run, at a checkpoint of its."""
     known = checkpoint.suffix == ".npz" or str(checkpoint) == checkpoints.latest(checkpoint.parent)
     accuracy = run.validation_accuracy if known else None
-    return classifier.About(
+    return exported.About(
         network=run.network,
         dataset=run.dataset,
         title=run.title,
