@@ -21,12 +21,12 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
 from benchmarks.speed.peer_steps.problem import NETWORKS
+from common import command_line
 
 import numpy as np
 
@@ -224,7 +224,4 @@ def main():
 
 
 if __name__ == "__main__":
-    with mock.patch.dict(os.environ):  # `common` sets some of it, which the other frameworks shall not have
-        from common import command_line
-
     command_line.run(main)
