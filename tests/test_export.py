@@ -130,8 +130,9 @@ def in_tensorflow_2(folder, images, signature="serving_default"):
             "file = open('../image.png', 'rb').read()\n"
             "given = {'serving_default': {'images': tf.constant(images)}, 'bytes': {'bytes': tf.constant([file])}}\n"
             f"answer = model.signatures[{signature!r}](**given[{signature!r}])\n"
-            "pixels = tf.Variable(images.astype(np.float32))\n"
+            "pixels = tf.constant(images.astype(np.float32))\n"
             "with tf.GradientTape() as tape:\n"
+            "    tape.watch(pixels)\n"
             "    probabilities = model.prune('pixels:0', 'probabilities:0')(pixels)\n"
             "gradient = bool(tf.reduce_any(tape.gradient(probabilities[:, 0], pixels) != 0))\n"
             "print(json.dumps([int(answer['class_index'][0]), answer['class_name'][0].numpy().decode(), gradient]))",

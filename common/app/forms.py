@@ -45,7 +45,8 @@ class Served(NamedTuple):
 @contextlib.contextmanager
 def served(forward, run, checkpoint, raw, photos):
     """A Served of the weights in a checkpoint. The arguments are those of export.export()."""
-    with tf.Graph().as_default():
+    # Zeros to begin with: initial values of networks would be constants in the SavedModel, as large as the weights.
+    with tf.Graph().as_default(), tf.variable_scope("", initializer=tf.zeros_initializer()):
         signatures = graph(forward, run, photos)
         step = tf.train.get_or_create_global_step()
         variables = checkpoints.averages(run, raw)
