@@ -101,7 +101,7 @@ def test_each_form_answers_as_the_session_does(call, here, request, task, networ
     if task == "cifar10":
         assert in_tensorflow_2(folder, images[:1], "bytes")[1] in data.class_names
     else:
-        assert "\nResult for output key class_index:\n[" in command_line_of_tensorflow(folder)
+        assert f"Result for output key class_index:\n[{best}]\n" in command_line_of_tensorflow(folder)
     assert json.loads(onnx_metadata(folder)) == list(data.class_names)
     assert (folder / "labels.txt").read_text(encoding="utf-8").splitlines() == list(data.class_names)
     programs = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
