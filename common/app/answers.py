@@ -25,7 +25,9 @@ def parser(description, family):
     result.add_argument(
         "--checkpoint", metavar="PATH", type=Path, help="FOLDER/model.ckpt-200 or weights.npz; with --engine, an export"
     )
-    result.add_argument("--engine", choices=ENGINES, help="ask a network that export.py wrote; starts much sooner")
+    result.add_argument(
+        "--engine", choices=ENGINES, help="ask a network that export.py wrote: at once, but not which pixels decided"
+    )
     result.add_argument("--output-dir", metavar="DIR", type=Path, help="for annotated pictures, instead of logs/…/app")
     result.add_argument("--sheet", action="store_true", help="the annotated pictures on sheets of 100, sheet.png …")
     form = result.add_mutually_exclusive_group()

@@ -98,9 +98,8 @@ def export(task, args, forward, networks, family, photos=None):
                     result.forms[name] = check
         if not result.forms:
             raise UserError(f"no form answers as the session does: {', '.join(failed)} are not kept")
-        _keep(folder, new, result)
         with writing(new):
-            _describe(new, result)
+            _describe(new, _with_kept(folder, new, result))
     print(f"exported {shown(folder)}")
     if failed:
         print(f"error: {', '.join(failed)} differ by more than {EXACT:g} and were deleted", file=sys.stderr)
@@ -138,14 +137,18 @@ def _row(name, check):
     return ROW.format(name, size, f"{check.difference:.1e}", f"{check.same:.2%}", f"{check.accuracy:.4f}")
 
 
-def _keep(folder, new, result):
-    """Forms of the same weights that an earlier export left, and this one was not asked for, stay."""
+def _with_kept(folder, new, result):
+    """The Export with the forms of the same weights that an earlier one left, and this one was not asked for."""
+    kept = {}
     if (folder / exported.EXPORT).exists():
         before = exported.read(folder)
-        for name in before.forms.keys() - result.forms.keys() if before.digest == result.digest else ():
-            copy = shutil.copytree if (folder / name).is_dir() else shutil.copy
-            copy(folder / name, new / name)
-            result.forms[name] = before.forms[name]
+        kept = before.forms if before.digest == result.digest else {}
+    for name in kept.keys() - result.forms.keys():
+        copy = shutil.copytree if (folder / name).is_dir() else shutil.copy
+        copy(folder / name, new / name)
+    every = kept | result.forms
+    order = [name for files in forms.FILES.values() for name in files if name in every]
+    return dataclasses.replace(result, forms={name: every[name] for name in order})
 
 
 def _describe(new, result):
