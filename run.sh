@@ -108,7 +108,10 @@ case "${1:-}" in
   '') everything ;;
   setup) install "$requirements" ;;
   train) script backward "${@:2}" ;;
-  pack) script backward "${2:-}" --only-pack --dataset "${@:3}" ;;
+  pack)
+    [ $# -ge 3 ] || fail "pack what? ./run.sh pack TASK SOURCE, a folder or a table"
+    script backward "${2:-}" --only-pack --dataset "${@:3}"
+    ;;
   test | app) script "$1" "${@:2}" ;;
   export) script export "${@:2}" ;;
   eval) fail "'eval' is called 'test' now: ./run.sh test TASK …" ;;

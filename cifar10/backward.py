@@ -18,7 +18,7 @@ from pathlib import Path
 if not __package__:  # run as a script: the path starts at the repository, not at cifar10/
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from cifar10.forward import IMAGE_SIZE, NETWORKS, crop_size, forward, initial_values
+from cifar10.forward import IMAGE_SIZE, NETWORKS, check_size, crop_size, forward, initial_values
 from cifar10.picture_to_input import WHOLE, reader
 from common import command_line
 from common.data import datasets
@@ -149,6 +149,7 @@ def main():
     parser.add_argument("--size", metavar="N", type=command_line.positive(int, LARGEST), help=SIZE)
     args = arguments.parse(parser, "cifar10", NETWORKS, datasets.CIFAR10)
     size = args.size or IMAGE_SIZE
+    check_size(args.network, size)  # before packing, which may take long
     data = arguments.load(args, NETWORKS, datasets.CIFAR10, {WHOLE: reader(WHOLE, size)}, size)
     if args.only_pack:
         return 0

@@ -46,11 +46,15 @@ def forward(x, train, regularizer, network, classes, **initial):
     initial: what initial_values() gives, where training starts; later a checkpoint overwrites it.
     Returns the logits, float32 [batch, classes]. Raises UserError for images that are too small for the network.
     """
-    module = NETWORKS[network]
-    sides, smallest = x.shape.as_list()[1:3], getattr(module, "SMALLEST", 1)
-    if min(sides) < smallest:
-        raise UserError(f"{network} needs images of {smallest}×{smallest} pixels or more, not {sides[0]}×{sides[1]}")
-    return module.network(x, train, regularizer, classes, **initial)
+    check_size(network, min(x.shape.as_list()[1:3]))
+    return NETWORKS[network].network(x, train, regularizer, classes, **initial)
+
+
+def check_size(network, side):
+    """Raises UserError for images whose shorter side, in pixels, is too small for a network."""
+    smallest = getattr(NETWORKS[network], "SMALLEST", 1)
+    if side < smallest:
+        raise UserError(f"{network} needs images of {smallest}×{smallest} pixels or more, not {side}×{side}")
 
 
 def crop_size(network, image_size):

@@ -25,6 +25,12 @@ def test_temperature_is_found_and_mends_the_error(temperature):
     assert after < 0.01 and (before > 0.05 or temperature == 1)
 
 
+def test_few_images_fit_no_temperature():
+    probabilities, labels = drawn(2.0, calibration.LEAST)
+    assert calibration.temperature(probabilities, labels) != 1
+    assert calibration.temperature(probabilities[1:], labels[1:]) == 1
+
+
 def test_expected_error_by_hand():
     sure = np.array([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 2)
     labels = np.array([0, 0, 0, 1, 0, 1])  # 3 of 4 right at 0.9, 1 of 2 at 0.6

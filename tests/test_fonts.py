@@ -83,3 +83,9 @@ def test_a_card_of_long_names_in_any_script():
     doubtful = np.zeros(1, bool)
     answer = classifier.Answer(Image.new("RGB", (90, 60)), views, probabilities, doubtful, saliency, names)
     assert drawing.card(answer).width < 1800
+
+
+def test_letters_that_no_font_has_bring_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert plots.confusion(np.eye(2, dtype=int), ["\U0001f436 \U000f0000", "b"]).startswith(b"\x89PNG")

@@ -119,7 +119,7 @@ def test_what_cannot_be_read_is_left_out_and_listed(tmp_path, capsys):
     (source / "b/gone.png").symlink_to("nowhere.png")
     folder = pack(source, tmp_path / "data")
     err = capsys.readouterr().err
-    assert err.startswith("5 of 29 pictures were left out: 2 is not a picture that can be read, 1 ")
+    assert err.startswith("left out: 5 of 29 pictures (2 × is not a picture that can be read, 1 × ")
     lines = (folder / "left-out.txt").read_text().splitlines()
     names = {Path(line.split(" ")[0]).name for line in lines}
     assert names == {"notes.txt", "cut.png", "empty.jpg", "pipe", "gone.png"}
@@ -137,7 +137,7 @@ def test_a_picture_without_permission_is_left_out(tmp_path, capsys):
     source = folder_of(tmp_path / "s", {"a": 12, "b": 12})
     (source / "a/1.png").chmod(0)
     pack(source, tmp_path / "data")
-    assert "1 of 24 pictures were left out: 1 cannot be read" in capsys.readouterr().err
+    assert "left out: 1 of 24 pictures (1 × cannot be read)" in capsys.readouterr().err
 
 
 def test_small_classes_are_told(tmp_path, capsys):

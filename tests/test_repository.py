@@ -85,6 +85,7 @@ def test_gpu_requirements_differ_in_tensorflow_only():
         (["train"], 1, "error: which task?"),
         (["app", "imagenet"], 1, "tasks: cifar10 mnist"),
         (["export"], 1, "error: which task?"),
+        (["pack", "mnist"], 1, "error: pack what? ./run.sh pack TASK SOURCE"),
         (["eval", "mnist"], 1, "error: 'eval' is called 'test' now: ./run.sh test TASK"),
         (["test", "-x"], 1, "the tests of this repository are ./run.sh check now"),
     ],

@@ -31,7 +31,10 @@ def test_sub_folders_are_classes_as_people_count(tmp_path):
     examples, source = found(tmp_path)
     assert source.class_names == ("1", "2", "10", "Dog", "dog", "dog breeds", "ғ")
     assert len(examples) == 7 and examples["dog/deeper/a.png"] == ("dog", None)
-    assert source.notices == ["1 pictures beside the sub-folders were left out: beside.png"]
+    assert source.notices == [
+        "7 classes have sub-folders, whose pictures are taken as theirs: 1, 2, 10, …",
+        "1 pictures beside the sub-folders were left out: beside.png",
+    ]
 
 
 @pytest.mark.parametrize("validation", ["val", "Validation", "valid", None])
@@ -181,6 +184,7 @@ def test_what_a_table_and_its_folder_lack_is_counted_with_examples(tmp_path):
     [
         (lambda folder: None, "needs two classes or more.*found none"),
         (lambda folder: picture(folder / "images/a.png"), "found only 'images'"),
+        (lambda folder: picture(folder / "a.png"), "found 1 pictures, and no sub-folder"),
         (lambda folder: (picture(folder / "images/a.png"), (folder / "t.csv").touch()), "name the table: .*t.csv"),
     ],
 )
@@ -190,7 +194,7 @@ def test_less_than_two_classes_are_refused(tmp_path, make, message):
         sources.find(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "a.png\nb.png\n", "image,label\nx,1\ny,2\n", "\0\0,\0\n\0,b"])
+@pytest.mark.parametrize("text", ["", "image,label\n", "a.png\nb.png\n", "image,label\nx,1\ny,2\n", "\0\0,\0\n\0,b"])
 def test_tables_that_are_none_are_refused(tmp_path, text):
     picture(tmp_path / "a.png")
     (tmp_path / "t.csv").write_text(text)
@@ -260,6 +264,7 @@ def test_the_notes_tfrecords_are_found(tmp_path):
     source = sources.find(tmp_path)
     assert source.class_names == ("0", "3")
     assert [(e.label, e.part) for e in source.examples] == [("3", "test"), ("3", "train"), ("0", "train")]
+    assert len(source.notices) == 2 and "read as squares, 28×28 pixels, grey" in source.notices[0]
     image = foreign_records.picture(source.examples[2].path, source.examples[2].record)
     assert (image == pixels.reshape(28, 28, 1)).all()
 
@@ -286,6 +291,12 @@ def test_other_files_beside_records_are_none(tmp_path):
     for name in ("._0.tfrecord", "0.tfrecord.index", "0.tfrecord.gz"):
         (tmp_path / name).write_bytes(b"no records")
     assert sources.find(tmp_path).class_names == ("0", "1")
+
+
+def test_records_of_nothing_are_refused(tmp_path):
+    write_records(tmp_path / "x.tfrecord", [])
+    with pytest.raises(UserError, match="x.tfrecord holds no tf.train.Example"):
+        sources.find(tmp_path / "x.tfrecord")
 
 
 def test_records_of_something_else_are_refused(tmp_path):

@@ -47,6 +47,10 @@ def test_evaluation_by_hand():
     assert result.predictions.tolist() == [0, 1, 1, 0, 2] and result.accuracy == 0.4
     assert result.confusion().tolist() == [[1, 1, 1], [1, 1, 0], [0, 0, 0]]  # rows: labels
     np.testing.assert_allclose(result.class_accuracies(), [1 / 3, 1 / 2, np.nan])
+    assert result.text == "accuracy 0.4000, mean of 2 of 3 classes 0.4167"
+    assert testing._by_class("abc", result.class_accuracies()) == "a 0.333  b 0.500  c –"
+    many = testing._by_class([str(i) for i in range(30)], np.array([np.nan, *np.linspace(1, 0.1, 29)]))
+    assert many.startswith("29 0.100  28 0.132") and many.endswith("  (the lowest of 30)") and "–" not in many
     assert result.cross_entropy == pytest.approx(-np.log([0.6, 0.7, 0.1, 0.4, 0.3]).mean())
     assert result.most_confidently_wrong(2).tolist() == [2, 4]
 

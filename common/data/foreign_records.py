@@ -55,6 +55,18 @@ def _label(feature, path, start):
     raise UserError(f"{path}: the example at byte {start} has no label, or several")
 
 
+def guessed(path):
+    """A notice on how the pictures of a file are read that says no sizes; or None."""
+    for content in tf.python_io.tf_record_iterator(str(path)):
+        feature = tf.train.Example.FromString(content).features.feature
+        if not feature["height"].int64_list.value:
+            height, width, channels = _picture(feature, path, 0).shape
+            kind = "grey" if channels == 1 else "in colour"
+            return f"{path} says no height and width: its pictures are read as squares, {height}×{width} pixels, {kind}"
+        return None
+    return None
+
+
 def picture(path, start):
     """The pixels of the example that starts at a byte of a TFRecords file, uint8 [height, width, channels]."""
     with Path(path).open("rb") as file:
@@ -76,5 +88,6 @@ def _picture(feature, path, start):
     shape = next((s for s in shapes if min(s) > 0 and s[2] in (1, 3) and np.prod(s) == len(pixels)), None)
     if not shape:
         names = " or ".join(PIXELS)
-        raise UserError(f"{path}: the example at byte {start} has no {names} of height × width × 1 or 3 bytes")
+        wanted = f"no {names} of height × width × 1 or 3 bytes; encoded pictures, as JPEG, belong in files of their own"
+        raise UserError(f"{path}: the example at byte {start} has {wanted}")
     return np.frombuffer(pixels, np.uint8).reshape(shape)

@@ -105,8 +105,8 @@ def _pack(found, stamp, temporary, reading, read, size):
         print(line, file=sys.stderr)
     reasons = Counter(prepared.kind(reason) for _, reason in left_out)
     if left_out:
-        told = ", ".join(f"{count:,} {kind}" for kind, count in reasons.most_common())
-        print(f"{len(left_out):,} of {len(found.examples):,} pictures were left out: {told}", file=sys.stderr)
+        told = ", ".join(f"{count:,} × {kind}" for kind, count in reasons.most_common())
+        print(f"left out: {len(left_out):,} of {len(found.examples):,} pictures ({told})", file=sys.stderr)
     examples = [found.examples[row] for row in rows]
     numbers = {name: number for number, name in enumerate(found.class_names)}
     labels = np.array([numbers[example.label] for example in examples], int)

@@ -68,6 +68,8 @@ def find(source):
     if len(names) < 2:
         found = f"only {names[0]!r}" if names else "none"
         hint = next((f"; name the table: {p}" for p in _tables(path)), "")
+        if path.is_dir() and not names and _inside(path)[1]:
+            found = f"{len(_inside(path)[1]):,} pictures, and no sub-folder"
         raise UserError(f"{source} needs two classes or more, one sub-folder or label each; found {found}{hint}")
     root = path if path.is_dir() else path.parent
     return Source(name(path), str(path), str(root), examples, names, notices)
@@ -145,6 +147,10 @@ def _folder(folder):
         classes |= set(names)
         for name in names:
             examples += [Example(path, name, part) for path in _files(folder / place / name, notices)]
+    nested = {e.label for e in examples if Path(e.path).parent.name != e.label}
+    deeper = [name for name in sorted(classes, key=counting) if name in nested]
+    if deeper:
+        notices.append(told("classes have sub-folders, whose pictures are taken as theirs", deeper))
     if beside:
         notices.append(told("pictures beside the sub-folders were left out", sorted(beside)))
     empty = sorted(classes - {example.label for example in examples}, key=counting)
@@ -165,11 +171,14 @@ def _table(path):
 
 def _records(path):
     """(examples, notices) of TFRecords that others wrote; their files' names say train, test or val."""
-    examples = []
+    examples, notices = [], []
     for file in foreign_records.files(path):
         words = re.split(r"[^a-z]+", file.stem.casefold())
         part = next((PARTS[word] for word in words if word in PARTS), None)
         examples += [Example(str(file), label, part, start) for start, label in foreign_records.scan(file)]
+        notices += filter(None, [foreign_records.guessed(file)])
+    if not examples:
+        raise UserError(f"{path} holds no tf.train.Example; bring a file that does")
     if {example.part for example in examples} <= {None, "test", "validation"}:  # nothing is said to be for training
         examples = [example._replace(part=None) for example in examples]
-    return examples, []
+    return examples, notices

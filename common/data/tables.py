@@ -33,8 +33,10 @@ def read(path, files):
         elif labels.setdefault(file, given) != given:
             contradicting.append(name)
     without = sorted(os.path.relpath(file, path.parent) for file in set(files) - set(labels))
-    if rows and not labels:
-        raise UserError(f"{path} names no picture that is there, such as {(missing + unlabelled)[0]!r}")
+    if not rows[start:]:
+        raise UserError(f"{path} has no row that names a picture")
+    if missing and not labels:
+        raise UserError(f"{path} names no picture that is there, such as {missing[0]!r}; they must be in its folder")
     return labels, {
         "rows name a picture that is missing, or several": missing,
         "rows have no label": unlabelled,

@@ -54,6 +54,14 @@ class Evaluation(NamedTuple):
         """The mean of the accuracies on each class that has images, 0 to 1: every class counts the same."""
         return float(np.nanmean(self.class_accuracies()))
 
+    @property
+    def text(self):
+        """Both accuracies in words; of how many classes the mean is, where some have no image."""
+        accuracies = self.class_accuracies()
+        having = int(np.isfinite(accuracies).sum())
+        classes = "classes" if having == len(accuracies) else f"{having:,} of {len(accuracies):,} classes"
+        return f"accuracy {self.accuracy:.4f}, mean of {classes} {self.class_mean:.4f}"
+
     def most_confidently_wrong(self, count):
         """Indices of at most `count` wrong images, the surest first."""
         wrong = np.flatnonzero(self.predictions != self.labels)

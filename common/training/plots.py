@@ -2,6 +2,7 @@
 
 import io
 import logging
+import warnings
 
 from common import fonts
 
@@ -87,7 +88,9 @@ def gallery(images, labels, answers, probabilities, class_names, columns=6):
 
 
 def _save(figure, path):
-    figure.savefig(path, dpi=110)
+    with warnings.catch_warnings():  # of letters that no font here has: a box stands for them
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(path, dpi=110)
     plt.close(figure)
     return path
 

@@ -10,9 +10,11 @@ from common.errors import UserError
 from common.graph import batches, device
 from common.training import calibration, checkpoints, evaluation, runs
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 MOST_CLASSES = 20  # whose accuracy is printed
+NONE = 2.0  # stands for the accuracy of a class without images, and sorts last
 
 
 def parser(description, networks, family):
@@ -100,8 +102,7 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
     try:
         with contextlib.closing(tests):  # a session that is still open when Python ends would hang
             for step, result in tests:
-                accuracies = f"{args.split} accuracy {result.accuracy:.4f}, mean of classes {result.class_mean:.4f}"
-                print(f"step {step}  {accuracies} ({measured})", flush=True)
+                print(f"step {step}  {args.split} {result.text} ({measured})", flush=True)
                 log.write(step, result)
     finally:  # after Ctrl-C too
         if result:
@@ -114,10 +115,10 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
 
 def _by_class(names, accuracies):
     """The accuracy of each class; of the least accurate ones where there are many."""
-    each = [(name, accuracy) for name, accuracy in zip(names, accuracies, strict=True) if accuracy == accuracy]
+    each = list(zip(names, np.nan_to_num(accuracies, nan=NONE), strict=True))
     shown = sorted(each, key=lambda one: one[1])[:MOST_CLASSES] if len(each) > MOST_CLASSES else each
     more = f"  (the lowest of {len(each):,})" if len(each) > len(shown) else ""
-    return "  ".join(f"{name} {accuracy:.3f}" for name, accuracy in shown) + more
+    return "  ".join(f"{name} {'–' if accuracy == NONE else f'{accuracy:.3f}'}" for name, accuracy in shown) + more
 
 
 def _calibration(result, run):

@@ -146,8 +146,8 @@ def finish(run, report, stopped_by, checkpoint_dir, log_dir):
     if stopped_by:
         name = signal.Signals(stopped_by).name
         print(f"stopped by {name} at step {report.step} of {run.steps}; the same command goes on from there")
-    accuracies = f"validation accuracy {accuracy:.4f}, mean of classes {report.validation.class_mean:.4f}"
-    print(f"{title}: {accuracies} (EMA) at step {report.step}, {report.seconds:.0f} s of training")
+    accuracies = f"validation {report.validation.text} (EMA)"
+    print(f"{title}: {accuracies} at step {report.step}, {report.seconds:.0f} s of training")
     print(f"calibration {before:.2%} expected error, {after:.2%} at temperature {temperature:.2f} (validation)")
     print(f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}")
     from common.training import plots  # matplotlib, which takes a second to import, is not needed before
