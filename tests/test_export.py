@@ -246,7 +246,12 @@ def test_a_form_that_differs_is_deleted_and_the_command_fails(call, here, digits
     folder = here / "exports/mnist/fully_connected-generated"
     assert status == 1 and err == "error: weights.npz differ by more than 1e-05 and were deleted\n"
     assert list(exported.read(folder).forms) == ["weights.txt"] and not (folder / "weights.npz").exists()
-    off["weights.txt"] = 1.0
+    off["weights.txt"] = float("nan")
+    status, _, err = call(mnist_export.main, *digits, "--to", "npz", "text")
+    assert status == 1 and "no form answers" in err and exported.read(folder).forms  # as it was
+    off["weights.npz"] = 0.0
+    assert call(mnist_export.main, *digits, "--to", "npz", "text")[0] == 1
+    assert list(exported.read(folder).forms) == ["weights.npz"] and not (folder / "weights.txt").exists()
     status, _, err = call(mnist_export.main, *digits, "--to", "text", "--output-dir", here / "none")
     assert status == 1 and "no form answers as the session does" in err and not (here / "none").exists()
     assert list(here.glob(".export-*")) == []

@@ -33,7 +33,7 @@ def onnx(source, target, names):
 
     function, images, _ = served(source)
     graph, _ = tf2onnx.convert.from_function(function, [images], opset=OPSET)
-    onnx.helper.set_model_props(graph, {"class_names": Path(names).read_text()})
+    onnx.helper.set_model_props(graph, {"class_names": Path(names).read_text(encoding="utf-8")})
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, target)
 

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import hashlib
-import json
 import shutil
 import sys
 import tempfile
@@ -23,10 +22,10 @@ import numpy as np
 CPU = "/device:CPU:0"
 INT8 = "model-int8.tflite"
 BESIDE = ["run.json", "labels.txt", exported.EXPORT, "README.md"]  # what describes the forms
+BATCH_SIZE = 100  # images that the session answers at a time
 EXACT = 1e-5  # the largest difference of a probability where nothing is rounded
 ROW = "{:22} {:>10} {:>11} {:>12} {:>14}"
 PROGRAMS = 2  # that convert and check at a time: each is a TensorFlow of its own
-CALIBRATION = 500  # validation images from which int8 takes its scales
 
 
 def parser(description, networks, family):
@@ -62,10 +61,8 @@ def export(task, args, forward, networks, family, photos=None):
     title = f"{run.title}, {weights} weights of {shown(checkpoint)}"
     print(f"{title}: {len(data.test.labels):,} test images", flush=True)
     network = trained.Network(forward, run, checkpoint, CPU, args.raw)
-    batches = range(0, len(data.test.labels), 100)
-    session = np.concatenate([network.probabilities(data.test.images[i : i + 100]) for i in batches])
-    accuracy = evaluation.Evaluation(session, data.test.labels).accuracy
-    run = dataclasses.replace(run, test_accuracy=accuracy)
+    session = _answers(network, data.test)
+    run = dataclasses.replace(run, test_accuracy=session.accuracy)
     if args.raw or str(checkpoint) != checkpoints.latest(checkpoint.parent):  # the validation accuracy is of others
         run = dataclasses.replace(run, validation_accuracy=None)
     with (
@@ -74,32 +71,18 @@ def export(task, args, forward, networks, family, photos=None):
         forms.served(forward, run, checkpoint, args.raw, photos) as served,
     ):
         work = Path(temporary)
-        _prepare(work, served, data)
+        forms.prepare(work, served, data)
         runs.write(new, run)  # also for the checks of weights
         result = exported.Export(
             about=network.about, task=task, step=served.step, weights=weights, digest=_digest(run, served.arrays),
-            dataset_title=data.title, images=len(session), accuracy=accuracy, forms={},
+            dataset_title=data.title, images=len(session.labels), accuracy=session.accuracy,
+            forms=_written(names, new, served, session, task, work),
         )  # fmt: skip
-
-        def written(name):
-            with writing(new / name):
-                forms.write(new / name, served, work)
-            return _check(new / name, forms.answers(new / name, task, work), session, data.test.labels)
-
-        print(ROW.format("form", "size", "difference", "same answer", "test accuracy"))
-        failed = []
-        with ThreadPoolExecutor(PROGRAMS) as pool:
-            for name, check in zip(names, pool.map(written, names), strict=True):
-                print(_row(name, check), flush=True)
-                if check.difference > EXACT and name not in forms.ROUNDED:
-                    failed.append(name)
-                    _delete(new / name)
-                else:
-                    result.forms[name] = check
+        failed = [name for name in names if name not in result.forms]
         if not result.forms:
             raise UserError(f"no form answers as the session does: {', '.join(failed)} are not kept")
         with writing(new):
-            _describe(new, _with_kept(folder, new, result))
+            _describe(new, _with_kept(folder, new, result, failed))
     print(f"exported {shown(folder)}")
     if failed:
         print(f"error: {', '.join(failed)} differ by more than {EXACT:g} and were deleted", file=sys.stderr)
@@ -118,17 +101,45 @@ def _names(args):
     return names
 
 
-def _delete(path):
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
+def _answers(network, split):
+    """The Evaluation of a trained.Network on a datasets.Split."""
+    starts = range(0, len(split.labels), BATCH_SIZE)
+    answers = [network.probabilities(split.images[start : start + BATCH_SIZE]) for start in starts]
+    return evaluation.Evaluation(np.concatenate(answers), split.labels)
 
 
-def _check(path, answers, session, labels):
+def _written(names, new, served, session, task, work):
+    """Writes forms to a folder and checks each: {name: exported.Check} of those that answer as the session does.
+
+    session: the evaluation.Evaluation of its answers. The other forms are deleted.
+    """
+
+    def written(name):
+        path = new / name
+        with writing(path):
+            forms.write(path, served, work)
+        return _check(path, forms.answers(path, task, work), session)
+
+    result = {}
+    print(ROW.format("form", "size", "difference", "same answer", "test accuracy"))
+    with ThreadPoolExecutor(PROGRAMS) as pool:
+        for name, check in zip(names, pool.map(written, names), strict=True):
+            print(_row(name, check), flush=True)
+            if check.difference <= EXACT or name in forms.ROUNDED and np.isfinite(check.difference):
+                result[name] = check
+            else:
+                shutil.rmtree(new / name) if (new / name).is_dir() else (new / name).unlink()
+    return result
+
+
+def _check(path, probabilities, session):
+    answers = evaluation.Evaluation(probabilities, session.labels)
     files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
     return exported.Check(
         bytes=sum(each.stat().st_size for each in files),
-        difference=float(np.abs(answers - session).max()),
-        same=float(np.mean(answers.argmax(axis=1) == session.argmax(axis=1))),
-        accuracy=evaluation.Evaluation(answers, labels).accuracy,
+        difference=float(np.abs(probabilities - session.probabilities).max()),
+        same=float(np.mean(answers.predictions == session.predictions)),
+        accuracy=answers.accuracy,
     )
 
 
@@ -137,13 +148,14 @@ def _row(name, check):
     return ROW.format(name, size, f"{check.difference:.1e}", f"{check.same:.2%}", f"{check.accuracy:.4f}")
 
 
-def _with_kept(folder, new, result):
+def _with_kept(folder, new, result, failed):
     """The Export with the forms of the same weights that an earlier one left, and this one was not asked for."""
     kept = {}
     if (folder / exported.EXPORT).exists():
         before = exported.read(folder)
         kept = before.forms if before.digest == result.digest else {}
-    for name in kept.keys() - result.forms.keys():
+    kept = {name: check for name, check in kept.items() if name not in [*result.forms, *failed]}
+    for name in kept:
         copy = shutil.copytree if (folder / name).is_dir() else shutil.copy
         copy(folder / name, new / name)
     every = kept | result.forms
@@ -157,15 +169,6 @@ def _describe(new, result):
     content = msgspec.json.format(msgspec.json.encode(result), indent=1)
     (new / exported.EXPORT).write_bytes(content + b"\n")
     (new / "README.md").write_text(read_me.text(result), encoding="utf-8")
-
-
-def _prepare(work, served, data):
-    """What converters and checks read: the SavedModel, the names of the classes, test and calibration images."""
-    forms.save_model(served, work / "saved_model")
-    (work / "classes.json").write_text(json.dumps(served.run.class_names, ensure_ascii=False))
-    every = np.linspace(0, len(data.validation.labels) - 1, CALIBRATION).astype(int)
-    np.save(work / "calibration.npy", data.validation.images[np.unique(every)])
-    np.save(work / "images.npy", data.test.images[:])
 
 
 def _checkpoint(task, args):

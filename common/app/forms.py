@@ -1,6 +1,7 @@
 """The forms of an export: how each is written, and how each is asked again, in a process of its own."""
 
 import contextlib
+import json
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ FILES = {  # of each form, files and folders
 PACKAGES = {"tflite": ["ai_edge_litert"], "onnx": ["onnxruntime", "onnx", "tf2onnx"]}  # that only these need
 KINDS = {"model.onnx": "onnx"} | dict(zip(FILES["tflite"], ("float32", "float16", "int8"), strict=True))
 ROUNDED = FILES["tflite"][1:]  # weights of fewer bits
+CALIBRATION = 500  # validation images from which int8 takes its scales
 VERSION = "1"  # folder of a SavedModel: TensorFlow Serving takes the highest number
 
 
@@ -94,8 +96,20 @@ def save_model(network, folder):
     builder.save()
 
 
+def prepare(work, network, data):
+    """Puts what converters and checks read into a folder: SavedModel, classes, test and calibration images.
+
+    network: Served. data: datasets.DataSet.
+    """
+    save_model(network, work / "saved_model")
+    (work / "classes.json").write_text(json.dumps(network.run.class_names, ensure_ascii=False), encoding="utf-8")
+    every = np.linspace(0, len(data.validation.labels) - 1, CALIBRATION).astype(int)
+    np.save(work / "calibration.npy", data.validation.images[np.unique(every)])
+    np.save(work / "images.npy", data.test.images[:])
+
+
 def write(path, network, work):
-    """Writes one of FILES. network: Served. work: a folder with its SavedModel, and what the converters need."""
+    """Writes one of FILES. network: Served. work: a folder that prepare() filled."""
     name = path.name
     if name in KINDS:
         extra = "classes.json" if name == "model.onnx" else "calibration.npy"
