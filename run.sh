@@ -16,7 +16,7 @@ usage() {
 ./run.sh pack TASK SOURCE …  packs your own pictures, a folder or a table, to data/   (training does it, too)
 ./run.sh tensorboard …      TensorBoard on logs/
 ./run.sh check …            the linter and the tests of this repository   (… goes to pytest)
-./run.sh check --quick …    the linter and the tests that take under a minute together
+./run.sh check --quick …    the linter and the quick tests
 
 PYTHON=python3.12 ./run.sh …  makes .venv with that Python (3.10 to 3.13); remove .venv to change it.
 HELP
