@@ -81,7 +81,7 @@ def parser(description, networks, datasets, logs=True):
     and no network by others than trainers, the script's description says what is taken. logs: whether it writes such.
     """
     result = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = ", ".join(networks) if networks else "the best, or the newest export, of a network in networks/"
+    known = ", ".join(networks) if networks else "one of those in networks/ (the best, or the newest export)"
     result.add_argument("--network", metavar="NAME", choices=networks, help=known)
     result.add_argument(
         "--dataset", metavar="NAME", help=f"{', '.join(datasets)}, or your own pictures: a folder, a table or TFRecords"

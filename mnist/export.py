@@ -19,10 +19,15 @@ from common.app import export
 from common.data import datasets
 from mnist.forward import NETWORKS, forward
 
+NOTE = """
+A network that learnt ink wants it white on black, fitted to 20×20 pixels, with its centre of mass in the middle of
+28×28. `mnist/picture_to_input.py` of the kit brings photos into that form.
+"""
+
 
 def main():
     args = export.parser(__doc__, NETWORKS, datasets.MNIST).parse_args()
-    return export.export("mnist", args, forward, NETWORKS, datasets.MNIST)
+    return export.export("mnist", args, forward, NETWORKS, datasets.MNIST, note=NOTE)
 
 
 if __name__ == "__main__":

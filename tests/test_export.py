@@ -3,10 +3,14 @@
 import dataclasses
 import io
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
+import cifar10.app
 import cifar10.export
 from cifar10 import backward as cifar10_backward
 from cifar10.forward import NETWORKS as CIFAR10
@@ -237,14 +241,14 @@ def test_weights_come_back_in_bit_for_bit(call, here, digits, tiny):
         assert name == "global_step" or (after[name] == array).all()
 
 
-@pytest.mark.slow
-def test_a_form_that_differs_is_deleted_and_the_command_fails(call, here, digits, monkeypatch):
-    answers = forms.answers
+def test_a_form_that_differs_is_deleted_and_the_command_fails(call, here, digits, tiny, monkeypatch):
+    checkpoint = runs.folder(here / "checkpoints", "mnist", "fully_connected", "generated")
+    session = trained.Network(forward, runs.read(checkpoint, NETWORKS), checkpoints.named(checkpoint), conftest.CPU)
     off = {"weights.npz": 2e-5, "weights.txt": 5e-6}
-    monkeypatch.setattr(forms, "answers", lambda path, *rest: answers(path, *rest) + off[path.name])
+    monkeypatch.setattr(forms, "ask", lambda path, *_: session.probabilities(tiny.test.images) + off[path.name])
     status, out, err = call(mnist_export.main, *digits, "--to", "npz", "text")
     folder = here / "exports/mnist/fully_connected-generated"
-    assert status == 1 and err == "error: weights.npz differ by more than 1e-05 and were deleted\n"
+    assert status == 1 and err == "error: not as the session, within 1e-05, and deleted: weights.npz\n"
     assert list(exported.read(folder).forms) == ["weights.txt"] and not (folder / "weights.npz").exists()
     off["weights.txt"] = float("nan")
     status, _, err = call(mnist_export.main, *digits, "--to", "npz", "text")
@@ -255,6 +259,40 @@ def test_a_form_that_differs_is_deleted_and_the_command_fails(call, here, digits
     status, _, err = call(mnist_export.main, *digits, "--to", "text", "--output-dir", here / "none")
     assert status == 1 and "no form answers as the session does" in err and not (here / "none").exists()
     assert list(here.glob(".export-*")) == []
+
+
+@pytest.mark.slow
+def test_a_form_that_cannot_be_made_does_not_take_the_others_with_it(call, here, digits, monkeypatch):
+    write = forms.write
+
+    def fail(path, *rest):
+        if path.name == "weights.txt":
+            forms.program("convert.py", "float32", here / "nothing", path, "")
+        write(path, *rest)
+
+    monkeypatch.setattr(forms, "write", fail)
+    status, out, err = call(mnist_export.main, *digits, "--to", "text", "npz")
+    assert status == 1 and err.startswith("weights.txt: convert.py failed: OSError: ") and err.count("\n") == 2
+    assert list(exported.read(here / "exports/mnist/fully_connected-generated").forms) == ["weights.npz"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_the_old_export_and_says_nothing(tmp_path):
+    folder = tmp_path / "e"
+    flags = ["--checkpoint", conftest.ROOT / "checkpoints/mnist/pretrained", "--output-dir", folder]
+    data = conftest.folder_with("mnist/t10k-images-idx3-ubyte*")
+    command = [sys.executable, conftest.ROOT / "mnist/export.py", *flags, "--data-dir", data, "--to"]
+    subprocess.run([*command, "npz"], check=True, stdout=subprocess.DEVNULL)
+    before = (folder / "weights.npz").stat().st_mtime_ns
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen([*command, "tflite", "onnx"], env=conftest.environment(), **pipes)
+    while not process.stdout.readline().startswith("form "):
+        assert process.poll() is None
+    time.sleep(2)  # seconds: the converters are at work
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it, to all of them
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert (folder / "weights.npz").stat().st_mtime_ns == before and list(tmp_path.glob(".export-*")) == []
 
 
 def test_misuse_is_one_line_and_loses_nothing(call, here, digits, monkeypatch):
@@ -293,6 +331,13 @@ def test_an_app_says_what_is_wrong_with_an_export(call, here, digits):
     assert status == 1 and "model.tflite cannot be read (" in err and err.count("\n") == 1
     status, _, err = call(*ask, "--checkpoint", folder / "model.tflite")
     assert status == 1 and "--engine onnx runs a model.onnx, not" in err
+    for flag, value in ("--device", "cpu"), ("--checkpoint-dir", here):
+        status, _, err = call(*ask, "--checkpoint", folder, flag, value)
+        assert status == 1 and err.startswith(f"error: {flag} goes without --engine") and err.count("\n") == 1
+    status, _, err = call(cifar10.app.main, *ask[1:], "--checkpoint", folder)
+    assert status == 1 and "is a network of mnist: ask it with mnist/app.py" in err
+    status, _, err = call(*ask, "--checkpoint", folder / "other.onnx")
+    assert status == 1 and f"no {folder / 'other.onnx'}; this makes one" in err
     (folder / exported.EXPORT).write_text("{}")
     status, _, err = call(*ask, "--checkpoint", folder)
     assert status == 1 and "export.json is damaged (" in err

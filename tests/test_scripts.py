@@ -185,7 +185,7 @@ def test_checkpoint_by_path(call, trained, tmp_path):
     status, out, _ = call(app.main, *flags, "--checkpoint", folder / "model.ckpt-3.index", tmp_path / "seven.png")
     assert status == 0 and "model.ckpt-3\n" in out
     status, _, err = call(app.main, *flags, "--checkpoint", folder / "model.ckpt-9", tmp_path / "seven.png")
-    assert status == 1 and "or FOLDER/model.ckpt-STEP" in err and err.count("\n") == 1
+    assert status == 1 and "FOLDER/model.ckpt-STEP, or weights.npz" in err and err.count("\n") == 1
 
 
 def test_run_json_of_an_unknown_network_lists_those_there_are(call, trained, tmp_path):

@@ -22,6 +22,7 @@ import numpy as np
 CPU = "/device:CPU:0"
 INT8 = "model-int8.tflite"
 BESIDE = ["run.json", "labels.txt", exported.EXPORT, "README.md"]  # what describes the forms
+LAYOUT = 1  # of the forms: those of another one do not stay beside new ones
 BATCH_SIZE = 100  # images that the session answers at a time
 EXACT = 1e-5  # the largest difference of a probability where nothing is rounded
 ROW = "{:22} {:>10} {:>11} {:>12} {:>14}"
@@ -41,17 +42,18 @@ def parser(description, networks, family):
     return result
 
 
-def export(task, args, forward, networks, family, photos=None):
+def export(task, args, forward, networks, family, photos=None, note=""):
     """Exports what the flags ask for; prints what the check of each form measured. Returns the exit status.
 
     That is 1 where a form does not answer as the session does; the form is deleted. task: its name. forward, networks:
     from its forward.py. family: of data sets. photos: a function of encoded pictures, a string tensor [n], and the
-    runs.Run, that gives what the app makes of them, uint8 [n, views, height, width, channels]; or None.
+    runs.Run, that gives what the app makes of them, uint8 [n, views, height, width, channels]; or None. note: for the
+    README.md of the export, on the input.
     """
     names = _names(args)
     checkpoint = _checkpoint(task, args)
     run = runs.read(checkpoint.parent, networks)
-    folder = args.output_dir or runs.folder(exported.EXPORTS, task, run.network, run.dataset)
+    folder = (args.output_dir or runs.folder(exported.EXPORTS, task, run.network, run.dataset)).resolve()
     _check_is_ours(folder)
     data = datasets.load(family, run.dataset, args.data_dir, run.dataset_folder)
     if data.digest != run.dataset_sha256:
@@ -82,10 +84,10 @@ def export(task, args, forward, networks, family, photos=None):
         if not result.forms:
             raise UserError(f"no form answers as the session does: {', '.join(failed)} are not kept")
         with writing(new):
-            _describe(new, _with_kept(folder, new, result, failed))
+            _describe(new, _with_kept(folder, new, result, failed), note)
     print(f"exported {shown(folder)}")
     if failed:
-        print(f"error: {', '.join(failed)} differ by more than {EXACT:g} and were deleted", file=sys.stderr)
+        print(f"error: not as the session, within {EXACT:g}, and deleted: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -118,18 +120,31 @@ def _written(names, new, served, session, task, work):
         path = new / name
         with writing(path):
             forms.write(path, served, work)
-        return _check(path, forms.answers(path, task, work), session)
+        return _check(path, forms.ask(path, task, work), session)
 
     result = {}
     print(ROW.format("form", "size", "difference", "same answer", "test accuracy"))
     with ThreadPoolExecutor(PROGRAMS) as pool:
-        for name, check in zip(names, pool.map(written, names), strict=True):
-            print(_row(name, check), flush=True)
-            if check.difference <= EXACT or name in forms.ROUNDED and np.isfinite(check.difference):
-                result[name] = check
-            else:
-                shutil.rmtree(new / name) if (new / name).is_dir() else (new / name).unlink()
+        checks = [pool.submit(written, name) for name in names]
+        try:
+            for name, check in zip(names, checks, strict=True):
+                try:
+                    print(_row(name, check.result()), flush=True)
+                    if _as_the_session(name, check.result()):
+                        result[name] = check.result()
+                        continue
+                except forms.Failed as error:
+                    print(f"{name}: {error}", file=sys.stderr)
+                if (new / name).exists():
+                    shutil.rmtree(new / name) if (new / name).is_dir() else (new / name).unlink()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return result
+
+
+def _as_the_session(name, check):
+    return check.difference <= EXACT or name in forms.ROUNDED and np.isfinite(check.difference)
 
 
 def _check(path, probabilities, session):
@@ -163,12 +178,12 @@ def _with_kept(folder, new, result, failed):
     return dataclasses.replace(result, forms={name: every[name] for name in order})
 
 
-def _describe(new, result):
+def _describe(new, result, note):
     """Writes what describes the forms."""
     (new / "labels.txt").write_text("".join(f"{name}\n" for name in result.about.class_names), encoding="utf-8")
     content = msgspec.json.format(msgspec.json.encode(result), indent=1)
     (new / exported.EXPORT).write_bytes(content + b"\n")
-    (new / "README.md").write_text(read_me.text(result), encoding="utf-8")
+    (new / "README.md").write_text(read_me.text(result, note), encoding="utf-8")
 
 
 def _checkpoint(task, args):
@@ -196,12 +211,16 @@ def _replaced(folder):
         yield new
         if folder.exists():
             folder.rename(Path(temporary, "old"))
-        new.rename(folder)
+        try:
+            new.rename(folder)
+        except OSError:
+            Path(temporary, "old").rename(folder)
+            raise
 
 
 def _digest(run, arrays):
     """Tells what was exported from any other."""
-    digest = hashlib.sha256(msgspec.json.encode(run))
+    digest = hashlib.sha256(bytes([LAYOUT]) + msgspec.json.encode(run))
     for name, array in sorted(arrays.items()):
         digest.update(name.encode() + array.tobytes())
     return digest.hexdigest()

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.command_line import ROOT, quiet_stderr, shown
+from common.command_line import CHECKPOINT_DIR, ROOT, quiet_stderr, shown
 from common.errors import UserError
 
 import msgspec
@@ -83,11 +83,9 @@ class Network:
     def __init__(self, path, about=None):
         """path: model.onnx, or one of the .tflite files. about: of the network.
 
-        Raises UserError where the file or the package that runs it is missing, or the file is damaged.
+        Raises UserError where the package that runs it is missing, or the file is damaged.
         """
         self.about, self._lock = about, threading.Lock()
-        if not path.is_file():
-            raise UserError(f"no {path}; this makes one: export.py --to {path.suffix[1:]}")
         open_file = _open_onnx if path.suffix == ".onnx" else _open_tflite
         try:
             self._run = open_file(path)
@@ -124,7 +122,7 @@ def _open_tflite(path):
     runner = Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner("serving_default")
     shape = runner.get_input_details()["images"]["shape"]
     with quiet_stderr():  # the first run prints what it runs on
-        runner(images=np.zeros(shape, np.uint8))
+        runner(images=np.zeros([1, *shape[1:]], np.uint8))
     return lambda images: runner(images=images)["probabilities"]
 
 
@@ -135,16 +133,23 @@ def find(task, args):
     is none.
     """
     name = ENGINES[args.engine]
+    for flag, usual in (("device", "auto"), ("checkpoint_dir", CHECKPOINT_DIR)):
+        if getattr(args, flag) != usual:
+            raise UserError(f"--{flag.replace('_', '-')} goes without --engine, which asks an export, on the CPU")
     if args.checkpoint:
         path = args.checkpoint / name if args.checkpoint.is_dir() else args.checkpoint
         if path.suffix != Path(name).suffix:
             raise UserError(f"--engine {args.engine} runs a {name}, not {path}")
     else:
         path = _newest(task, args, name)
+    if not path.is_file():
+        raise UserError(f"no {path}; this makes one: python {task}/export.py --to {args.engine}")
     export = read(path.parent)
+    if export.task != task:
+        raise UserError(f"{path} is a network of {export.task}: ask it with {export.task}/app.py")
     accuracy = f"test accuracy {export.forms[path.name].accuracy:.4f}" if path.name in export.forms else "not checked"
     about = dataclasses.replace(export.about, accuracy=accuracy)
-    return Network(path, about), shown(path), args.log_dir / task / path.parent.name
+    return Network(path, about), shown(path), args.log_dir / task / path.resolve().parent.name
 
 
 def _newest(task, args, name):

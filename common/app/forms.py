@@ -3,11 +3,13 @@
 import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from common.errors import UserError
 from common.training import checkpoints, evaluation, runs
 
 import numpy as np
@@ -46,7 +48,11 @@ class Served(NamedTuple):
 
 @contextlib.contextmanager
 def served(forward, run, checkpoint, raw, photos):
-    """A Served of the weights in a checkpoint. The arguments are those of export.export()."""
+    """A Served of the weights in a checkpoint.
+
+    forward: the task's. run: runs.Run. raw: the weights themselves, not their moving averages. photos: as of
+    export.export().
+    """
     # Zeros to begin with: initial values of networks would be constants in the SavedModel, as large as the weights.
     with tf.Graph().as_default(), tf.variable_scope("", initializer=tf.zeros_initializer()):
         signatures = graph(forward, run, photos)
@@ -57,13 +63,14 @@ def served(forward, run, checkpoint, raw, photos):
         with tf.Session(config=tf.ConfigProto(device_count={"GPU": 0})) as session:
             checkpoints.restore(session, saver, variables, checkpoint)
             arrays, step = session.run([own, step])
+            # The checkpoint that is written has the names of averages, though raw: apps and testers read those.
             yield Served(run, session, signatures, checkpoints.averages(run), arrays, int(step))
 
 
 def graph(forward, run, photos):
-    """Builds what answers in the current graph: the signatures by name. The arguments are those of export.export()."""
+    """Builds what answers in the current graph: the signatures by name. The arguments are those of served()."""
     images = tf.placeholder(tf.uint8, [None, *run.image_shape], "images")
-    _, probabilities = evaluation.answers(forward, run, tf.cast(images, tf.float32, "pixels"))
+    _, probabilities = evaluation.calibrated(forward, run, tf.cast(images, tf.float32, "pixels"))
     signatures = {"serving_default": _signature({"images": images}, _outputs(probabilities, run))}
     if photos:
         with tf.name_scope("photos"), tf.variable_scope(tf.get_variable_scope(), reuse=True):
@@ -133,17 +140,22 @@ def write(path, network, work):
         runs.write(path, network.run)
 
 
-def answers(path, task, work):
+def ask(path, task, work):
     """What a form answers to the images in work: float32 [n, classes]."""
     answers = work / f"{path.name}.answers.npy"
     program("check.py", path, work / "images.npy", answers, task)
     return np.load(answers)
 
 
+class Failed(UserError):
+    """A program that converts or checks failed. Its text is the program's last line."""
+
+
 def program(script, *arguments):
-    """Runs a program of this folder: with nothing of what this process imported. Shows its errors if it fails."""
+    """Runs a program of this folder: with nothing of what this process imported. Raises Failed."""
     command = [sys.executable, Path(__file__).with_name(script), *arguments]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    if done.returncode == -signal.SIGINT or "KeyboardInterrupt" in done.stderr:
+        raise KeyboardInterrupt
     if done.returncode:
-        print(done.stderr, file=sys.stderr)
-        done.check_returncode()
+        raise Failed(f"{script} failed: {(done.stderr.strip().splitlines() or ['killed'])[-1]}")

@@ -4,9 +4,9 @@ ONNX = """
 ### ONNX Runtime
 
 ```python
-import numpy as np, onnxruntime                      # pip install onnxruntime
+import numpy as np, onnxruntime  # pip install onnxruntime
 network = onnxruntime.InferenceSession("model.onnx")
-images = np.zeros([1, {shape}], np.uint8)    # your pixels, 0 to 255
+images = np.zeros([1, {shape}], np.uint8)  # your pixels, 0 to 255
 probabilities, class_index = network.run(["probabilities", "class_index"], {{"images": images}})
 print(open("labels.txt", encoding="utf-8").read().splitlines()[class_index[0]], probabilities[0].max())
 ```
@@ -15,10 +15,10 @@ TFLITE = """
 ### LiteRT (TensorFlow Lite)
 
 ```python
-import numpy as np                                   # pip install ai-edge-litert
+import numpy as np  # pip install ai-edge-litert
 from ai_edge_litert.interpreter import Interpreter
 network = Interpreter("{file}").get_signature_runner("serving_default")
-answer = network(images=np.zeros([1, {shape}], np.uint8))    # your pixels, 0 to 255
+answer = network(images=np.zeros([1, {shape}], np.uint8))  # your pixels, 0 to 255
 print(open("labels.txt", encoding="utf-8").read().splitlines()[answer["class_index"][0]], answer["probabilities"].max())
 ```
 """
@@ -55,8 +55,8 @@ EACH = {
 }
 
 
-def text(export):
-    """The README.md of an exported.Export."""
+def text(export, note):
+    """The README.md of an exported.Export. note: on its input."""
     about, forms = export.about, export.forms
     height, width, channels = about.image_shape
     words = {
@@ -64,7 +64,7 @@ def text(export):
         "network": about.network,
         "task": export.task,
         "file": next((name for name in forms if name.endswith(".tflite")), ""),
-        "pixels": f"[[[0] * {channels}] * {width}] * {height}",
+        "pixels": f"[[{[0] * channels}] * {width}] * {height}",
     }
     colour = "grey" if channels == 1 else "red, green, blue"
     kind = "moving averages of the weights" if export.weights == "averaged" else "the weights themselves"
@@ -82,7 +82,7 @@ It was right on {export.accuracy:.2%} of {export.images:,} test images of {expor
 - **Input** `images`: uint8 [n, {words["shape"]}], any n, {colour}, 0 to 255. The network scales them itself.
 - **Output**: `probabilities`, float32 [n, {len(about.class_names)}], and `class_index`, int32 [n].
 - **Classes**, from 0 on: {names}{more}. `labels.txt` has one a line.
-
+{note}
 | file | size | largest difference of a probability | same answer | test accuracy |
 | --- | --- | --- | --- | --- |
 {rows}

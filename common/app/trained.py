@@ -22,7 +22,7 @@ class Network:
         with tf.Graph().as_default(), tf.device(device_name):
             self._x = tf.placeholder(tf.float32, [None, *run.image_shape])
             self._class = tf.placeholder(tf.int32, [None])
-            logits, self._probabilities = evaluation.answers(forward, run, self._x)
+            logits, self._probabilities = evaluation.calibrated(forward, run, self._x)
             [self._gradient] = tf.gradients(tf.gather(logits, self._class, batch_dims=1), self._x)
             variables = checkpoints.averages(run, raw)
             saver = tf.train.Saver(variables)

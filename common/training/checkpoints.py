@@ -42,7 +42,8 @@ def named(path):
         return Path(path)
     checkpoint = re.sub(r"\.(index|data-\d+-of-\d+)$", "", str(latest(path) if Path(path).is_dir() else path))
     if not Path(f"{checkpoint}.index").exists():
-        raise UserError(f"no checkpoint {path}; give a folder that holds some, or FOLDER/model.ckpt-STEP")
+        wanted = "give a folder that holds some, FOLDER/model.ckpt-STEP, or weights.npz of an export"
+        raise UserError(f"no checkpoint {path}; {wanted}")
     return Path(checkpoint)
 
 
@@ -174,8 +175,9 @@ def restore(session, saver, variables, path):
 
     Or from exported weights, which have the variables' own names. Raises what check() raises.
     """
-    held = check(variables, path)
+    check(variables, path)
     if Path(path).suffix == WEIGHTS:
+        held = read(path)
         for variable in variables.values():
             variable.load(held[variable.op.name], session)
         return
@@ -203,21 +205,29 @@ def read(path):
 def check(variables, path):
     """Checks that a checkpoint is whole and holds `variables`, a dict from names in it to variables.
 
-    Returns what read() gives. Raises Unreadable if it is gone or damaged, UserError that lists the variables that it
-    lacks or holds in another shape.
+    Raises Unreadable if it is gone or damaged, UserError that lists the variables that it lacks or holds in another
+    shape.
     """
-    held = read(path)  # all of it: fails where the file is cut short
-    own = Path(path).suffix == WEIGHTS
-    wanted = {variable.op.name if own else name: variable.shape.as_list() for name, variable in variables.items()}
+    if Path(path).suffix == WEIGHTS:
+        variables = {variable.op.name: variable for variable in variables.values()}
+        held = {name: list(array.shape) for name, array in read(path).items()}
+    else:
+        try:
+            reader = tf.train.NewCheckpointReader(str(path))
+            held = reader.get_variable_to_shape_map()
+            for name in variables.keys() & held.keys() or held:
+                reader.get_tensor(name)  # fails where the file is cut short
+        except UNREADABLE as error:
+            raise _unreadable(path, error) from None
+    wanted = {name: variable.shape.as_list() for name, variable in variables.items()}
     differences = [f"{name} is not in it" for name in sorted(wanted.keys() - held.keys())]
     differences += [
-        f"{name} is {list(held[name].shape)} in it, {wanted[name]} in the network"
+        f"{name} is {held[name]} in it, {wanted[name]} in the network"
         for name in sorted(wanted.keys() & held.keys())
-        if list(held[name].shape) != wanted[name]
+        if held[name] != wanted[name]
     ]
     if differences:
         raise UserError(f"the checkpoint {path} does not fit the network: {'; '.join(differences)}")
-    return held
 
 
 def _unreadable(path, error):

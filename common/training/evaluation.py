@@ -81,7 +81,7 @@ def logits(forward, run, images, tta=False):
     return tf.add_n(tf.split(result, 2)) / 2 if tta else result
 
 
-def answers(forward, run, images):
+def calibrated(forward, run, images):
     """What is served, by the app and by exports: (logits, probabilities at the run's temperature), both [n, classes].
 
     forward: the task's. run: runs.Run. images: as for logits().

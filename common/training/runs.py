@@ -21,7 +21,7 @@ from msgspec import Meta
 LOCK = "trainer.lock"
 PRETRAINED = "pretrained"  # the folder of the network that comes with the repository
 MEASURED = ("temperature", "validation_accuracy")  # entries of run.json that go on with a run
-MEND = "put back the one that the training wrote, or delete the folder and train again"
+MEND = "put back the one that was beside the weights, or delete the folder and train again"
 
 R = TypeVar("R", bound=Recipe)
 InPath = Annotated[str, Meta(pattern=r"^\w[\w.-]{0,99}\Z")]  # becomes part of a path
