@@ -106,6 +106,11 @@ def test_each_form_answers_as_the_session_does(call, here, request, task, networ
         assert in_tensorflow_2(folder, images[:1], "bytes")[1] in data.class_names
     else:
         assert f"Result for output key class_index:\n[{best}]\n" in command_line_of_tensorflow(folder)
+    if own:  # the export is found as the pictures are called
+        picture = next((here / "s").glob("*/*.png"))
+        for name in data.title, here / "s" / "", data.name:
+            flags = ["--engine", "onnx", "--dataset", name, "--log-dir", here, "--json", picture]
+            assert call(cifar10.app.main, *flags)[0] == 0
     assert json.loads(onnx_metadata(folder)) == list(data.class_names)
     assert (folder / "labels.txt").read_text(encoding="utf-8").splitlines() == list(data.class_names)
     programs = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)

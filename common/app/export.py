@@ -77,8 +77,8 @@ def export(task, args, forward, networks, family, photos=None, note=""):
         runs.write(new, run)  # also for the checks of weights
         result = exported.Export(
             about=network.about, task=task, step=served.step, weights=weights, digest=_digest(run, served.arrays),
-            dataset_title=data.title, images=len(session.labels), accuracy=session.accuracy,
-            forms=_written(names, new, served, session, task, work),
+            dataset_title=data.title, dataset_source=run.dataset_source, images=len(session.labels),
+            accuracy=session.accuracy, forms=_written(names, new, served, session, task, work),
         )  # fmt: skip
         failed = [name for name in names if name not in result.forms]
         if not result.forms:

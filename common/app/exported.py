@@ -23,15 +23,13 @@ ENGINES = {"onnx": "model.onnx", "tflite": "model.tflite"}  # name: the file tha
 class About:
     """What is to be known of a network, to ask it. An exported one brings it in its export.json.
 
-    title: what it is and what it learnt. own: whether that was pictures of the user's own. image_shape: of its input,
-    height, width, channels. reading: how a picture becomes that, a name that the task knows. mirrors: whether a mirror
-    image shows the same class. accuracy: in words.
+    title: what it is and what it learnt. image_shape: of its input, height, width, channels. reading: how a picture
+    becomes that, a name that the task knows. mirrors: whether a mirror image shows the same class. accuracy: in words.
     """
 
     network: str
     dataset: str
     title: str
-    own: bool
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     reading: str
@@ -59,6 +57,7 @@ class Export:
     weights: str  # averaged, or raw
     digest: str  # SHA-256 of run.json and the weights
     dataset_title: str
+    dataset_source: str  # of pictures of one's own, where they are
     images: int  # of the test set
     accuracy: float  # of the session on them
     forms: dict[str, Check]  # by file
@@ -155,8 +154,10 @@ def find(task, args):
 def _newest(task, args, name):
     paths = sorted(EXPORTS.glob(f"{task}/*/{name}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in paths:
-        about = read(path.parent).about
-        if args.network in (None, about.network) and args.dataset in (None, about.dataset):
+        export = read(path.parent)
+        own = args.dataset and os.path.realpath(args.dataset) == export.dataset_source
+        known = None, export.about.dataset, export.dataset_title
+        if args.network in (None, export.about.network) and (own or args.dataset in known):
             return path
     wanted = [f"--{flag} {getattr(args, flag)}" for flag in ("network", "dataset") if getattr(args, flag)]
     command = " ".join([f"python {task}/export.py --to {args.engine}", *wanted])

@@ -46,7 +46,6 @@ def about(run, checkpoint):
         network=run.network,
         dataset=run.dataset,
         title=run.title,
-        own=bool(run.dataset_folder),
         class_names=run.class_names,
         image_shape=tuple(run.image_shape),
         reading=run.reading,
