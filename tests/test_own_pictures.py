@@ -150,7 +150,7 @@ def test_a_later_checkpoint_of_the_start_is_no_other_run_and_a_damaged_start_is_
     train(tmp_path / "on", data, 4, start / "model.ckpt-4")
     train(start, data, 8)
     described = runs.read(tmp_path / "on", cifar10.forward.NETWORKS)
-    later = dataclasses.replace(described, start_from=described.start_from.replace("-4", "-8"))
+    later = dataclasses.replace(described, start_from=described.start_from.replace("ckpt-4", "ckpt-8"))
     assert runs.continued(tmp_path / "on", later).start_from == described.start_from
     flip(start / "model.ckpt-8.data-00000-of-00001")
     train(tmp_path / "on", data, 8, start / "model.ckpt-8")
