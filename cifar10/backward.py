@@ -24,6 +24,7 @@ from common import command_line
 from common.data import datasets
 from common.graph import batches, device, optimization
 from common.training import arguments, checkpoints, hooks, start, trainer
+from common.training.event_file import EventFile
 from common.training.report import Report
 
 import numpy as np
@@ -98,10 +99,10 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
     checkpoints.go_on_from(checkpoint_dir)
 
     # Hooks: called around each step.
-    writer = tf.summary.FileWriter(str(log_dir))
+    log = EventFile(log_dir)  # TensorBoard's
     watched = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
-    report = Report(run, watched, evaluators, checkpoint_dir, writer)  # progress, validation
-    save = hooks.Save(saver, checkpoint_dir, recipe.save_steps)
+    report = Report(run, watched, evaluators, checkpoint_dir, log)  # progress, validation
+    save = hooks.Save(saver, checkpoint_dir, recipe.save_steps, log)
     stop = hooks.StopOnSignal()  # Ctrl-C
     last = tf.train.StopAtStepHook(last_step=run.steps)
 
@@ -116,7 +117,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
             checkpoint_dir=str(checkpoint_dir),
             scaffold=scaffold,
             config=device.session_config(device_name, run.precision),
-            hooks=[last, save, report, hooks.Summaries(writer, batch), stop],
+            hooks=[last, report, hooks.Summaries(log, batch), save, stop],  # save flushes what those before it log
             save_checkpoint_steps=0,  # not by the stock hooks: they would put the logs beside the checkpoints
             save_summaries_steps=0,
             log_step_count_steps=0,

@@ -13,6 +13,11 @@ from common.errors import UserError
 ROOT = Path(__file__).resolve().parents[1]
 CHECKPOINT_DIR = ROOT / "checkpoints"
 
+for _number, _name in enumerate(("stdin", "stdout", "stderr")):
+    if getattr(sys, _name) is None:  # closed, as by `>&-`: else a checkpoint would get its number, and what is printed
+        os.dup2(os.open(os.devnull, os.O_RDWR), _number)
+        setattr(sys, _name, open(_number, "w" if _number else "r"))  # noqa: SIM115, PTH123 (open to the end)
+
 
 def run(main):
     """Runs main() as a program: exits with the status it returns (None is 0), and after a UserError with 1."""
@@ -24,12 +29,12 @@ def run(main):
         print(f"error: {error}", file=sys.stderr)
         status = 1
     except BrokenPipeError:  # the reader went away, as in `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print_nowhere(sys.stdout)
         status = 141  # 128 + SIGPIPE
     except OSError as error:
-        if error.filename is None:  # not about a file that the user can do something about
+        if error.filename is None and _prints():  # not about a file that the user can do something about
             raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"error: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
         status = 130  # 128 + SIGINT, as shells report it
@@ -40,6 +45,21 @@ def run(main):
         print(f"error: {inner[1]}", file=sys.stderr)
         status = 1
     sys.exit(status)
+
+
+def print_nowhere(stream):
+    """From now on, what is written to standard output or error vanishes: what read it has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _prints():
+    """Whether standard output takes what was printed; if not, as on a full disk, nothing more is printed there."""
+    try:
+        print(flush=True)
+    except OSError:
+        print_nowhere(sys.stdout)
+        return False
+    return True
 
 
 @contextlib.contextmanager

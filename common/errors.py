@@ -8,10 +8,13 @@ class UserError(Exception):
 
 
 @contextlib.contextmanager
-def writing(path):
-    """Turns what fails in the block, on a full disk or without permission, into a UserError that names the path."""
+def writing(path, errors=OSError):
+    """Turns errors in the block, on a full disk or without permission, into a UserError that names the path.
+
+    errors: what a writer raises; TensorFlow's raise tf.errors.OpError.
+    """
     try:
         yield
-    except (OSError, RuntimeError) as error:  # RuntimeError: TensorBoard's writer
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    except errors as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0].rpartition("; ")[2]
         raise UserError(f"cannot write {path}: {reason}") from None

@@ -65,7 +65,7 @@ def first_step(task, begun):
     parts.switch("other imports")
     backward = importlib.import_module(f"{task}.backward")
     from common.data import datasets
-    from common.training import hooks, trainer
+    from common.training import event_file, hooks, trainer
 
     import tensorflow.compat.v1 as tf
 
@@ -87,7 +87,7 @@ def first_step(task, begun):
             (trainer, "evaluators", "graph: evaluations"),
             (trainer, "summarize", "graph: summaries"),
             (tf.train, "MonitoredTrainingSession", "session and initial values"),
-            (tf.summary.FileWriter, "add_graph", "graph for TensorBoard"),
+            (event_file.EventFile, "add_graph", "graph for TensorBoard"),
             (hooks.Summaries, "begin", "graph: summaries"),
         ):
             patches.enter_context(parts.of(owner, attribute, name))

@@ -4,7 +4,7 @@ import zlib
 
 from common import graph_mode  # noqa: F401 (before tensorflow)
 from common.data.records import FRAME, INDEX, sha256
-from common.errors import UserError, writing
+from common.errors import writing
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -24,17 +24,17 @@ def write(folder, part, rows, images, labels, sources):
     index = np.zeros(len(rows), INDEX)
     for shard, name in enumerate(names):
         start = 0
-        try:
-            with tf.python_io.TFRecordWriter(str(folder / name)) as writer:  # closed, or the file would not be whole
-                for i, row in enumerate(rows[shard * per_shard : (shard + 1) * per_shard], shard * per_shard):
-                    pixels = images[row].tobytes()
-                    example = _example(images.shape[1:], pixels, int(labels[row]), sources[row])
-                    writer.write(example)
-                    length = len(example) + sum(FRAME)
-                    index[i] = shard, start, length, FRAME[0] + example.index(pixels), 0, labels[row]
-                    start += length
-        except tf.errors.OpError as error:
-            raise UserError(f"cannot write {folder / name}: {error.message.rpartition('; ')[2]}") from None
+        with (
+            writing(folder / name, tf.errors.OpError),
+            tf.python_io.TFRecordWriter(str(folder / name)) as writer,  # closed, or the file would not be whole
+        ):
+            for i, row in enumerate(rows[shard * per_shard : (shard + 1) * per_shard], shard * per_shard):
+                pixels = images[row].tobytes()
+                example = _example(images.shape[1:], pixels, int(labels[row]), sources[row])
+                writer.write(example)
+                length = len(example) + sum(FRAME)
+                index[i] = shard, start, length, FRAME[0] + example.index(pixels), 0, labels[row]
+                start += length
         with (folder / name).open("rb") as file:  # again, as only the writer knows the frames
             for row in index[shard * per_shard : i + 1]:
                 row["crc32"] = zlib.crc32(file.read(row["length"]))

@@ -50,8 +50,11 @@ def named(path):
 def go_on_from(directory):
     """Points TensorFlow's state file at the newest checkpoint that is whole, tells of those that are not.
 
+    Removes what saves that did not end have left.
     Raises UserError if there are checkpoints, and none is whole or the first whole one does not fit the graph.
     """
+    for part in (*directory.glob("model.ckpt-*.tempstate*"), *directory.glob("checkpoint.tmp*")):
+        part.unlink()
     variables = {v.op.name: v for v in tf.global_variables()}
     paths = newest_first(directory)
     for i, path in enumerate(paths):

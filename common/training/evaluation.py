@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from common.graph import batches
+from common.training.event_file import EventFile
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -116,7 +117,7 @@ class Log:
 
         Drops from the curves what an earlier test wrote from the first step on. only_point: drops nothing.
         """
-        self._writer = tf.summary.FileWriter(str(log_dir))
+        self._writer = EventFile(log_dir)
         self._images, self._split, self._class_names = images, split, class_names
         self._drop_later = not only_point
 
@@ -137,7 +138,7 @@ class Log:
         for tag, png in pictures.items():
             summary.value.add(tag=tag, image=tf.Summary.Image(encoded_image_string=png))
         if self._drop_later:
-            self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step)
+            self._writer.drop_from(step)
             self._drop_later = False
         self._writer.add_summary(summary, step)
         self._writer.flush()

@@ -3,14 +3,19 @@
 A hook is called around each session.run(train_op); its `after_run` may ask the loop to stop.
 """
 
+import os
 import re
 import shutil
 import signal
+import sys
+import threading
 
-from common.command_line import shown
-from common.errors import UserError, writing
+from common.command_line import print_nowhere, shown
+from common.errors import UserError
+from common.training import runs
 
 import tensorflow.compat.v1 as tf
+from tqdm import tqdm
 
 SUMMARY_STEPS = 50  # between scalars of the graph
 PICTURE_STEPS = 500  # between histograms and pictures, which are large
@@ -42,11 +47,12 @@ class NotFinite(UserError):
 class Save(CountSteps):
     """Saves a checkpoint every `every` steps and at the end, but never weights that are not finite.
 
-    Raises UserError where that fails, as on a full disk.
+    What is saved outlasts a loss of power. log: the EventFile of the run, to be complete up to each checkpoint: then
+    TensorBoard's curves have no gap where a run goes on. Raises UserError where that fails, as on a full disk.
     """
 
-    def __init__(self, saver, directory, every):
-        self._saver, self._path, self._every = saver, directory / "model.ckpt", every
+    def __init__(self, saver, directory, every, log):
+        self._saver, self._path, self._every, self._log = saver, directory / "model.ckpt", every, log
 
     def begin(self):
         with tf.name_scope("weights_are_finite"):
@@ -67,8 +73,11 @@ class Save(CountSteps):
     def _save(self, session):
         if not session.run(self._finite):
             raise NotFinite(self.step, "a weight is not finite")
+        self._log.flush()
+        folder = self._path.parent
         try:
             self._saver.save(session, str(self._path), global_step=self.step, write_meta_graph=False)
+            runs.to_disk(*folder.glob(f"{self._path.name}-{self.step}.*"), folder / "checkpoint", folder)
         except (tf.errors.OpError, OSError) as error:
             raise self._failed(error) from None
         self._saved = self.step
@@ -77,7 +86,8 @@ class Save(CountSteps):
         reasons = re.findall(r"; (.+)$", str(error), re.MULTILINE)  # "PATH; No space left on device", among others
         reason = reasons[0] if reasons else type(error).__name__
         needed = sum(v.shape.num_elements() * v.dtype.size for v in tf.global_variables()) / 1e6
-        free = shutil.disk_usage(self._path.parent).free / 1e6
+        folder = next(folder for folder in self._path.parents if folder.exists())  # it may have been deleted
+        free = shutil.disk_usage(folder).free / 1e6
         saved = f"Step {self._saved} is saved; the same command goes on from it"
         return UserError(
             f"cannot save step {self.step} in {shown(self._path.parent)}: {reason}. A checkpoint needs "
@@ -88,18 +98,17 @@ class Save(CountSteps):
 class Summaries(CountSteps):
     """Writes the summaries of the graph for TensorBoard: scalars often, histograms and pictures now and then."""
 
-    def __init__(self, writer, batch):
-        """batch: the tensors of step, images and labels: pictures are of the last one, without taking the next."""
-        self._writer, self._batch = writer, batch
+    def __init__(self, log, batch):
+        """log: an EventFile. batch: the tensors of step, images and labels: pictures are of it, not of the next one."""
+        self._log, self._batch = log, batch
         self._scalars = tf.summary.merge_all(name="summaries")
         self._pictures = tf.summary.merge_all(PICTURES, name="summaries")
 
     def after_create_session(self, session, coord):
         super().after_create_session(session, coord)
         if self.step == 0:
-            self._writer.add_graph(session.graph)
-        # What an interrupted run wrote after its last checkpoint is dropped from TensorBoard's curves.
-        self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), self.step + 1)
+            self._log.add_graph(session.graph)
+        self._log.drop_from(self.step + 1)  # what an interrupted run wrote after its last checkpoint
 
     def before_run(self, run_context):
         scalars = self._scalars if self._is_due(self.step + 1, SUMMARY_STEPS) else []
@@ -109,11 +118,11 @@ class Summaries(CountSteps):
     def after_step(self, run_context, results):
         scalars, batch = results
         if scalars:
-            self._writer.add_summary(scalars, self.step)
+            self._log.add_summary(scalars, self.step)
         if self._is_due(self.step, PICTURE_STEPS):  # in a run of its own: a histogram of NaN fails it
             try:
                 pictures = run_context.session.run(self._pictures, dict(zip(self._batch, batch, strict=True)))
-                self._writer.add_summary(pictures, self.step)
+                self._log.add_summary(pictures, self.step)
             except tf.errors.InvalidArgumentError:
                 raise NotFinite(self.step, "a gradient or an activation is not finite") from None
 
@@ -121,13 +130,9 @@ class Summaries(CountSteps):
     def _is_due(step, every):
         return step == 1 or step % every == 0
 
-    def end(self, session):
-        with writing(self._writer.get_logdir()):
-            self._writer.flush()
-
 
 class StopOnSignal(tf.train.SessionRunHook):
-    """On SIGINT or SIGTERM lets the step end, and the other hooks save. The same signal again ends the program at once.
+    """On SIGINT, SIGTERM or SIGHUP lets the step end and the other hooks save. The same signal again ends it at once.
 
     A context manager too: the signals are caught within it.
     """
@@ -135,12 +140,36 @@ class StopOnSignal(tf.train.SessionRunHook):
     received = None  # the signal's number
 
     def __enter__(self):
-        self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup wants it
+            numbers.append(signal.SIGHUP)
+        self._terminals = [stream for stream in (sys.stdout, sys.stderr) if stream.isatty()]
+        self._seen, self._wakeup = os.pipe()
+        os.set_blocking(self._wakeup, False)
+        self._wakeup_before = signal.set_wakeup_fd(self._wakeup)
+        self._before = {number: signal.signal(number, self._on_signal) for number in numbers}
+        threading.Thread(target=self._tell, daemon=True).start()
         return self
 
     def __exit__(self, *error):
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        os.close(self._wakeup)  # which ends the thread
+
+    def _tell(self):
+        """Says at once that a signal was seen: _on_signal is called only when the step has ended."""
+        told = []
+        while byte := os.read(self._seen, 1):
+            if byte in told:
+                continue
+            told.append(byte)
+            name = signal.Signals(byte[0]).name
+            if name == "SIGHUP":
+                for terminal in self._terminals:
+                    print_nowhere(terminal)
+            tqdm.write(f"{name}: this step ends and is saved; {name} again stops at once", sys.stderr)
+        os.close(self._seen)
 
     def _on_signal(self, number, frame):
         self.received = self.received or number

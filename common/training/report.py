@@ -16,14 +16,14 @@ class Report(CountSteps):
 
     run: runs.Run. watched: the tensors "loss", "accuracy" and "learning_rate". evaluators: by the name of the images,
     "validation" first; each is a function of a session that gives an evaluation.Evaluation. They are called at every
-    save_steps of the recipe, and at the end; run.json in checkpoint_dir tells the accuracy. writer:
-    tf.summary.FileWriter.
+    save_steps of the recipe, and at the last step, not where a signal stops the run before; run.json in checkpoint_dir
+    tells the accuracy. log: an EventFile.
     """
 
-    def __init__(self, run, watched, evaluators, checkpoint_dir, writer):
+    def __init__(self, run, watched, evaluators, checkpoint_dir, log):
         self._fetches = watched
         self._run, self._evaluators = run, evaluators
-        self._checkpoint_dir, self._writer = checkpoint_dir, writer
+        self._checkpoint_dir, self._log = checkpoint_dir, log
         self.validation = None  # evaluation.Evaluation, the last one
 
     def after_create_session(self, session, coord):
@@ -48,12 +48,10 @@ class Report(CountSteps):
         if not self._bar.disable:
             self._show_in_bar()
         self._bar.update()
-        if self.step % self._run.recipe.save_steps == 0:
+        if self.step % self._run.recipe.save_steps == 0 or self.step == self._run.steps:
             self._report(run_context.session)
 
     def end(self, session):
-        if self.step != self._reported:
-            self._report(session)
         self._bar.close()
 
     def _report(self, session):
@@ -70,7 +68,7 @@ class Report(CountSteps):
             **{f"accuracy/{name}": accuracy for name, accuracy in accuracies.items()},
             "images_per_second": speed,
         }.items():
-            self._writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag=tag, simple_value=value)]), self.step)
+            self._log.add_summary(tf.Summary(value=[tf.Summary.Value(tag=tag, simple_value=value)]), self.step)
         self._correct, self._reported, self._reported_at = 0.0, self.step, now
         self.seconds = now - self._started
         if self._bar.disable:

@@ -131,6 +131,7 @@ def write(directory, run):
     part = directory / "run.json.part"
     with writing(directory / "run.json"):
         part.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
+        to_disk(part)
         for wait in (0.1,) * 10 + (0,):
             try:
                 part.replace(directory / "run.json")
@@ -139,6 +140,18 @@ def write(directory, run):
                 if not wait:
                     raise
                 time.sleep(wait)  # seconds
+
+
+def to_disk(*paths):
+    """Returns when these files and folders are on the disk, where a loss of power leaves them."""
+    if os.name != "posix":  # Windows opens no folders
+        return
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def read(directory, networks=None):

@@ -94,7 +94,6 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
     measured = ", ".join(["raw weights" if args.raw else "EMA", *(["TTA"] if tta else []), data.title])
     name = "-".join(filter(None, [args.split, "raw" if args.raw else "", "tta" if tta else "", args.on and data.name]))
     log_dir = runs.log_folder(args.log_dir, args.checkpoint_dir, task, directory) / name
-    log_dir.mkdir(parents=True, exist_ok=True)
     log = evaluation.Log(log_dir, split.images, args.split, data.class_names, only_point=bool(args.checkpoint))
     following = not (args.once or args.checkpoint)
     result = None

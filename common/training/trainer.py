@@ -131,21 +131,23 @@ def summarize(images, data_loss, loss, gradients, learning_rate, ema):
 
 
 def finish(run, report, stopped_by, checkpoint_dir, log_dir):
-    """Fits the temperature, draws the curves, and prints what came of the training.
+    """Fits the temperature, draws the curves, and prints what came of the training; of one that was stopped, only that.
 
     report: report.Report. stopped_by: the number of the signal that ended it early, or None. Returns the exit status:
     0, or 128 + that number.
     """
     title = f"{run.network} on {run.dataset_title}"
+    if stopped_by:
+        name = signal.Signals(stopped_by).name
+        print(f"stopped by {name} at step {report.step} of {run.steps}; the same command goes on from there")
+        print(f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}")
+        return 128 + stopped_by
     probabilities, labels = report.validation
     temperature = calibration.temperature(probabilities, labels)
     accuracy = report.validation.accuracy
     runs.write(checkpoint_dir, dataclasses.replace(run, temperature=temperature, validation_accuracy=accuracy))
     calibrated = calibration.at(temperature, probabilities)
     before, after = (calibration.expected_error(p, labels) for p in (probabilities, calibrated))
-    if stopped_by:
-        name = signal.Signals(stopped_by).name
-        print(f"stopped by {name} at step {report.step} of {run.steps}; the same command goes on from there")
     accuracies = f"validation {report.validation.text} (EMA)"
     print(f"{title}: {accuracies} at step {report.step}, {report.seconds:.0f} s of training")
     print(f"calibration {before:.2%} expected error, {after:.2%} at temperature {temperature:.2f} (validation)")
@@ -154,4 +156,4 @@ def finish(run, report, stopped_by, checkpoint_dir, log_dir):
 
     with writing(log_dir / "curves.png"):
         print(f"curves      {shown(plots.curves(log_dir, title))}", flush=True)
-    return 128 + stopped_by if stopped_by else 0
+    return 0
