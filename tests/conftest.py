@@ -144,6 +144,17 @@ def environment():
     return {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 12 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)  # the event file is still open
+
+
 def draw_seven(path, mode="RGB", paper="white", ink="black"):
     image = Image.new(mode, (200, 240), paper)
     ImageDraw.Draw(image).line([(50, 60), (150, 60), (95, 190)], fill=ink, width=18, joint="curve")

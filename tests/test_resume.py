@@ -1,22 +1,19 @@
 """Runs that were stopped, killed, damaged or diverged."""
 
-import re
-import shutil
 import signal
-import subprocess
 import time
 
 import cifar10.forward
 from common.errors import UserError
 from common.graph import optimization
-from common.training import hooks, runs
+from common.training import hooks
 from mnist.forward import NETWORKS
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from conftest import variables
-from helpers import RUN, digest, scalars, slow_but, train, train_objects
+from helpers import digest, scalars, slow_but, train, train_objects
 
 
 def events(log_dir):
@@ -134,37 +131,3 @@ def test_diverged_run_stops_and_saves_nothing_of_it(tiny, tmp_path):
     for path in tmp_path.glob("*.index"):
         assert all(np.isfinite(value).all() for value in variables(str(path.with_suffix(""))).values())
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # ours is gone again
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 12 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", folder], capture_output=True).returncode:
-        pytest.skip("needs the right to mount a file system")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)  # the event file is still open
-
-
-def test_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(tiny, tmp_path, small_disk):
-    """A checkpoint of fully_connected has 3.2 MB."""
-    whole = train(tmp_path / "whole", tiny, 12)
-    filler = small_disk / "filler"
-    filler.write_bytes(bytes(4_000_000))
-    with pytest.raises(UserError) as error:
-        train(small_disk, tiny, 12)
-    message = str(error.value)
-    assert message.startswith(f"cannot save step 12 in {small_disk}: No space left on device.")
-    assert re.search(r"A checkpoint needs 3.2 MB, [12].\d MB are free. Step 8 is saved;[^\n]*$", message)
-    filler.unlink()
-    resumed = train(small_disk, tiny, 12)
-    assert all((resumed[name] == whole[name]).all() for name in whole)
-
-
-def test_full_disk_leaves_run_json_as_it_was(small_disk):
-    runs.write(small_disk, RUN)
-    (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free))
-    with pytest.raises(UserError, match="^cannot write .*run.json: No space left on device$"):
-        runs.write(small_disk, RUN)
-    assert runs.read(small_disk, NETWORKS) == RUN

@@ -1,5 +1,6 @@
 """Checkpoints: which there are, and restoring one with a clear word where it does not fit."""
 
+import contextlib
 import re
 import sys
 import time
@@ -31,6 +32,15 @@ def newest_first(directory):
 def latest(directory):
     """The path of the newest checkpoint in a folder, or None."""
     return next(iter(newest_first(directory)), None)
+
+
+def newest_whole(directory):
+    """The path of the newest checkpoint in a folder that can be read, or None."""
+    for path in newest_first(directory):
+        with contextlib.suppress(Unreadable):
+            check({}, path)
+            return path
+    return None
 
 
 def named(path):

@@ -66,7 +66,7 @@ def locked_folders(task, args, run):
 
 def begin(run, checkpoint_dir):
     """Whether there are steps to train: then writes run.json. Prints which, or that there are none."""
-    title, done = f"{run.network} on {run.dataset_title}", checkpoints.step(checkpoints.latest(checkpoint_dir))
+    title, done = f"{run.network} on {run.dataset_title}", checkpoints.step(checkpoints.newest_whole(checkpoint_dir))
     if done < run.steps:
         runs.write(checkpoint_dir, run)
         print(f"{title}: step {done} to {run.steps}", flush=True)
