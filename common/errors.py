@@ -1,6 +1,7 @@
 """What goes wrong for a reason that the user can mend."""
 
 import contextlib
+import re
 
 
 class UserError(Exception):
@@ -16,5 +17,6 @@ def writing(path, errors=OSError):
     try:
         yield
     except errors as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0].rpartition("; ")[2]
+        text = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        reason = re.search(r"(?:.*(?:; |\[Errno \d+\] ))?([^:]*)", text)[1]  # TensorFlow's, shutil's
         raise UserError(f"cannot write {path}: {reason}") from None

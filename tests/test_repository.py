@@ -33,6 +33,19 @@ def forbidden(room, source):
     return wrong
 
 
+def test_no_pickle_is_read():
+    """It runs what its maker wants. But app/check.py reads the weights.npy that export.py has just written."""
+    own = ROOT / "common" / "app" / "check.py"
+    for path in {path for room in ("common", "mnist", "cifar10") for path in (ROOT / room).rglob("*.py")} - {own}:
+        source = path.read_text()
+        named = {name.split(".")[0] for name in imports(source)}
+        assert not named & {"pickle", "dill", "joblib", "marshal", "shelve", "torch"}, path
+        for call in ast.walk(ast.parse(source)):
+            if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in ("load", "open_memmap"):
+                allowed = [each.value.value for each in call.keywords if each.arg == "allow_pickle"]
+                assert allowed in ([], [False]), path
+
+
 def test_no_module_imports_from_a_storey_above():
     modules = list((ROOT / "common").rglob("*.py"))
     assert {path.parent.name for path in modules} == {"common", *STOREYS}

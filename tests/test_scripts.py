@@ -4,6 +4,7 @@ import dataclasses
 import signal
 import subprocess
 import sys
+import time
 
 from cifar10 import backward as cifar10_backward
 from common.data import datasets, mnist_files
@@ -12,6 +13,7 @@ from mnist import app, backward, test
 from mnist.forward import NETWORKS
 
 import conftest
+import psutil
 import pytest
 from conftest import draw_seven, folders
 from PIL import Image, ImageDraw
@@ -95,8 +97,14 @@ def test_signal_saves_and_the_same_command_goes_on(program, tmp_path, number):
     trainer = program("mnist/backward.py", *flags)
     while not trainer.stdout.readline().startswith("step 100/"):
         assert trainer.poll() is None
+    trainer.send_signal(signal.SIGTSTP)  # Ctrl-Z
+    while psutil.Process(trainer.pid).status() != psutil.STATUS_STOPPED:
+        time.sleep(0.05)
+    trainer.send_signal(signal.SIGCONT)  # fg
+    assert trainer.stdout.readline().startswith("step 200/")
     trainer.send_signal(number)
-    out, _ = finish(trainer, 128 + number)
+    out, err = finish(trainer, 128 + number)
+    assert err == f"{number.name}: this step ends and is saved; {number.name} again stops at once\n"
     stopped = int(out.split(f"stopped by {number.name} at step ")[1].split()[0])
     assert f"model.ckpt-{stopped}" in out
     trainer = program("mnist/backward.py", *flags)
