@@ -4,6 +4,7 @@ const canvas = $("canvas"), pen = canvas.getContext("2d");
 const PEN_WIDTH = 26; // of the canvas's 540 rows
 const MOST_BARS = 20;
 const LIVE = 120; // ms between two looks at a stroke that is being drawn
+const AGAIN = 5; // times that a busy server is asked again
 let pointer = null, last = null; // the one that draws, and where it was
 let about = null, newest = 0, waiting = false, looked = 0;
 
@@ -73,19 +74,29 @@ function sendCanvas() {
 async function classify(blob) {
   const number = ++newest;
   waiting = true;
-  const result = await ask(blob);
+  const result = await ask(blob, number);
   if (number !== newest) return; // a newer picture is on its way
   waiting = false;
   show(result);
 }
 
-async function ask(blob) {
+async function ask(blob, number) {
   try {
-    const response = await fetch("classify", { method: "POST", body: blob });
+    const response = await request("classify", number, { method: "POST", body: blob });
     if (response.status === 500) return { error: "the server failed; its terminal says why" };
     return await response.json();
   } catch {
     return { error: "the server does not answer; is it still running?" };
+  }
+}
+
+async function request(path, number, options) {
+  for (let again = AGAIN; ; again -= 1) {
+    const response = await fetch(path, options), seconds = Number(response.headers.get("Retry-After"));
+    if (response.status !== 503 || !again || number !== newest) return response;
+    show({ answer: `the server is busy; asking again in ${seconds} s`, sure: false });
+    await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+    if (number !== newest) return response; // what was asked is no longer wanted
   }
 }
 
@@ -150,7 +161,9 @@ for (const kind of ["dragover", "drop", "dragleave"]) {
 document.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
 
 async function start() {
-  about = await (await fetch("about")).json();
+  const response = await request("about", newest);
+  if (!response.ok) throw response;
+  about = await response.json();
   const digits = about.task === "mnist" && about.classes.join("") === "0123456789";
   const ink = about.task === "mnist" ? "Which of these is it?" : "What is in the photo?";
   $("heading").textContent = document.title = digits ? "Which digit is it?" : ink;
@@ -171,8 +184,9 @@ async function start() {
     button.append(image);
     button.addEventListener("click", async () => {
       clear();
-      const number = newest, blob = await (await fetch(image.src)).blob();
-      if (number === newest) take(blob); // else something else was chosen meanwhile
+      const number = newest, response = await request(image.src, number), blob = await response.blob();
+      if (number !== newest) return; // something else was chosen meanwhile
+      if (response.ok) take(blob); else show(JSON.parse(await blob.text()));
     });
     return button;
   }));

@@ -6,6 +6,7 @@ Werkzeug, which TensorBoard brings, serves it. Nothing is written to disk, and n
 import base64
 import contextlib
 import io
+import ipaddress
 import json
 import logging
 import socket
@@ -14,24 +15,19 @@ from pathlib import Path
 
 from common.app import drawing
 from common.app.classifier import prepared
+from common.app.server import CHUNK, HEADERS, RETRY_SECONDS, VISITORS, Handler, Server
 from common.command_line import ROOT
 from common.errors import UserError
 
 from PIL import Image
 from werkzeug import Request, Response, exceptions
-from werkzeug.serving import WSGIRequestHandler, get_interface_ip, make_server
+from werkzeug.serving import get_interface_ip
 
 MAX_BYTES = 20_000_000  # of a picture
 MAX_BYTES_AT_ONCE = 100_000_000  # of all pictures that are being sent: bounds the memory
-CHUNK = 2**20  # bytes that are read at a time
 AT_ONCE = 2  # pictures that are decoded: bounds the memory
+TURN_SECONDS = 30  # that a picture waits for its turn
 LOCAL = ["127.0.0.1", "localhost"]
-HEADERS = {  # the browser itself refuses what is not from here
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
 ERRORS = {413: f"the picture is larger than {MAX_BYTES // 10**6} MB", 503: "too many pictures at once; try again"}
 FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
 MIME_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".jpg": "image/jpeg"}
@@ -44,33 +40,19 @@ def serve(task, classifier, network_input, host, port):
     """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for each request
     try:  # here, as Werkzeug would print its own lines and exit
-        listening = socket.create_server((host, port))
+        listening = socket.create_server((host, port), backlog=VISITORS)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or "a port is 0 to 65535"
         raise UserError(f"cannot serve http://{host}:{port}: {reason}; choose another --port or --host") from None
-    app = application(task, classifier, network_input, LOCAL if host in LOCAL else None)
-    server = make_server(host, port, app, threaded=True, request_handler=Handler, fd=listening.fileno())
+    address = listening.getsockname()[0]
+    local = ipaddress.ip_address(address).is_loopback
+    app = application(task, classifier, network_input, [*LOCAL, host, address] if local else None)
+    server = Server(host, port, app, Handler, fd=listening.fileno())
+    if not local:
+        print("everyone who can reach this machine may send pictures: there is no password and no encryption")
     shown = get_interface_ip(socket.AF_INET) if host == "0.0.0.0" else host  # noqa: S104 (the user's wish)
     print(f"http://{shown}:{listening.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
     server.serve_forever()
-
-
-class Handler(WSGIRequestHandler):
-    timeout = 60  # seconds without a byte: then the visitor is gone
-
-    def setup(self):
-        super().setup()
-        self.rfile = InChunks(self.connection.makefile("rb", buffering=0))
-
-    def log_error(self, *args):
-        """Not a line for each request that is none."""
-
-
-class InChunks(io.BufferedReader):
-    """What a visitor sends. Werkzeug would take 10 MB at a time of what has been refused."""
-
-    def read(self, size):
-        return super().read(min(size, CHUNK))
 
 
 def application(task, classifier, network_input, hosts=None):
@@ -88,16 +70,27 @@ def application(task, classifier, network_input, hosts=None):
     }
     free, uploads = threading.BoundedSemaphore(AT_ONCE), Uploads()
 
+    @contextlib.contextmanager
+    def turn():
+        if not free.acquire(timeout=TURN_SECONDS):
+            raise exceptions.ServiceUnavailable
+        try:
+            yield
+        finally:
+            free.release()
+
     def respond(request):
-        path = request.path
-        if request.headers.get("Origin", f"//{request.host}").partition("//")[2] != request.host:
+        path, host = request.path, request.host  # which is checked here
+        if request.headers.get("Origin", f"http://{host}").partition("://")[1:] != ("://", host):
             raise exceptions.Forbidden
         if path == "/classify":
             if request.method != "POST":
                 raise exceptions.MethodNotAllowed(["POST"])
+            if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":  # browsers tell it beside Origin
+                raise exceptions.Forbidden
             if request.content_length is None:
                 raise exceptions.LengthRequired
-            with uploads.file(request) as file, free:  # in this order: others need not wait for a slow line
+            with uploads.file(request) as file, turn():  # in this order: others need not wait for a slow line
                 return _json(_classify(file, classifier, network_input))
         if request.method not in ("GET", "HEAD"):
             raise exceptions.MethodNotAllowed(["GET"])
@@ -121,6 +114,8 @@ def application(task, classifier, network_input, hosts=None):
         except exceptions.HTTPException as error:
             response = _json({"error": ERRORS.get(error.code, error.name)}, error.code)
         response.headers.update(HEADERS)
+        if response.status_code == 503:
+            response.headers["Retry-After"] = str(RETRY_SECONDS)
         return response
 
     return app
