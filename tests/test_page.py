@@ -22,6 +22,7 @@ import conftest
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from werkzeug import exceptions
 from werkzeug.serving import make_server
 from werkzeug.test import Client
 
@@ -288,6 +289,34 @@ def test_draw_upload_and_click(browser, address, tmp_path):
     assert all("400" in error for error in errors)  # the text file's
     loaded = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert all(name.startswith((address.rstrip("/"), "data:", "blob:")) for name in loaded)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("browser", [(1100, 900)], ids=["desktop"], indirect=True)
+def test_busy_server_is_asked_again_and_the_visitor_told(browser, client, monkeypatch):
+    monkeypatch.setattr(page, "RETRY_SECONDS", 1)
+    busy, classify = threading.Event(), page._classify
+
+    def classify_if_free(*args):
+        if busy.is_set():
+            raise exceptions.ServiceUnavailable
+        return classify(*args)
+
+    monkeypatch.setattr(page, "_classify", classify_if_free)
+    server = page.Server("127.0.0.1", 0, client.application, page.Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    browser.get(f"http://127.0.0.1:{server.port}")
+    seven, five = browser.find_elements("css selector", "#examples button")[:2]
+    busy.set()
+    seven.click()
+    assert answer(browser, "the server is busy") == "the server is busy; asking again in 1 s"
+    busy.clear()
+    assert answer(browser, "7") == "7"
+    busy.set()
+    five.click()
+    assert answer(browser, "the server is busy")
+    assert answer(browser, "too many") == "too many pictures at once; try again"
+    server.shutdown()
 
 
 @pytest.mark.slow

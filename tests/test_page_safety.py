@@ -16,7 +16,7 @@ from mnist import picture_to_input
 import numpy as np
 import psutil
 import pytest
-from test_page import png, three
+from test_page import PRETRAINED, png, three
 from werkzeug.test import Client
 
 ABOUT = b"GET /about HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -286,3 +286,27 @@ def test_address_that_others_reach_is_told(monkeypatch, capsys, host, open_to_al
     page.serve("mnist", Sevens(), picture_to_input.digit, host, 0)
     out = capsys.readouterr().out
     assert ("no password and no encryption" in out) == open_to_all and out.count("\n") == 1 + open_to_all
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="needs Linux to bound another program's handles")
+def test_program_survives_visitors_who_stall(program):
+    process = program("mnist/app.py", "--checkpoint", PRETRAINED, "--serve", "--port", 0)
+    while not (line := process.stdout.readline()).startswith("http"):
+        assert line, process.stderr.read()
+    port, measured = int(line.split()[0].rpartition(":")[2]), psutil.Process(process.pid)
+    measured.rlimit(psutil.RLIMIT_NOFILE, (1024, 1024))
+    threads = measured.num_threads()
+    stalled = busy(port, 900)
+    data = png(three())
+    post = POST + b"Content-Length: %d\r\n\r\n" % len(data) + data
+    assert sent(port, post).startswith(b"HTTP/1.1 503")
+    assert measured.num_threads() <= threads + server.VISITORS + server.REFUSED
+    assert measured.num_fds() <= 1000
+    while (answer := sent(port, post)).startswith(b"HTTP/1.1 503"):  # until those who stall are let go
+        time.sleep(0.2)
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["answer"] == "3"
+    for one in stalled:
+        one.close()
+    process.terminate()
+    assert "Traceback" not in process.communicate()[1]

@@ -24,7 +24,7 @@ CHUNK = 2**16  # bytes that are read at a time
 FEATURES = (
     "accelerometer autoplay camera clipboard-read clipboard-write display-capture encrypted-media fullscreen gamepad "
     "geolocation gyroscope hid idle-detection keyboard-map magnetometer microphone midi payment picture-in-picture "
-    "publickey-credentials-get screen-wake-lock serial sync-xhr usb web-share xr-spatial-tracking"
+    "publickey-credentials-get screen-wake-lock serial sync-xhr usb xr-spatial-tracking"
 )
 HEADERS = {  # the browser itself refuses what is not from here; the list is that of OWASP's Secure Headers Project
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
