@@ -90,6 +90,7 @@ NO_REQUESTS = {
     "long line": b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     "long header": b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n",
     "many headers": b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+    "much in headers": b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n" + (b"X: " + b"y" * 60_000 + b"\r\n") * 90 + b"\r\n",
     "no header": b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nhidden\r\nOrigin: http://x\r\n\r\n",
     "header with a space": b"GET / HTTP/1.1\r\nHost : 127.0.0.1\r\n\r\n",
     "no Host": b"GET / HTTP/1.1\r\n\r\n",
