@@ -13,13 +13,14 @@ from conftest import ROOT
 from PIL import Image
 
 
-def test_exif_turn_is_applied(tmp_path):
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "avif", "tiff"])
+def test_exif_turn_is_applied(tmp_path, ending):
     image = Image.new("RGB", (40, 20), "white")
     image.paste("black", (0, 0, 10, 20))  # the left edge
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: turn by 90° clockwise to show
-    image.save(tmp_path / "turned.png", exif=exif)
-    grey = np.asarray(pictures.read(tmp_path / "turned.png").convert("L"))
+    image.save(tmp_path / f"turned.{ending}", exif=exif)
+    grey = np.asarray(pictures.read(tmp_path / f"turned.{ending}").convert("L"))
     assert grey.shape == (40, 20) and grey[:8].max() < 50 and grey[15:].min() > 200  # now the top edge
 
 

@@ -5,6 +5,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from common.command_line import quiet_stderr
 from common.data import pictures
 from common.errors import UserError
 
@@ -149,7 +150,8 @@ def classify(classifier, paths, network_input):
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes in parallel
         for start in range(0, len(paths), CHUNK):
             chunk = paths[start : start + CHUNK]
-            pictures_read = list(pool.map(read, chunk))
+            with quiet_stderr():  # libtiff tells there of damaged files
+                pictures_read = list(pool.map(read, chunk))
             usable = [one for one in pictures_read if not isinstance(one, UserError)]
             answered = iter(classifier.classify(*zip(*usable, strict=True)) if usable else [])
             for path, one in zip(chunk, pictures_read, strict=True):

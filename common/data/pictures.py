@@ -5,7 +5,10 @@ import glob
 import math
 import os
 import struct
+import subprocess
+import sys
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -25,7 +28,20 @@ UNREADABLE = (
 )  # fmt: skip
 MAX_PIXELS = 50_000_000  # that are decoded: an iPhone's HEIC has 48 million; more would take a gigabyte
 MAX_JPEG_PIXELS = 120_000_000  # Android phones have up to 108 million; a JPEG is decoded smaller
+FEWER_PIXELS = {"WEBP": 18_000_000, "AVIF": 18_000_000, "progressive JPEG": 40_000_000}  # they take more memory each
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit, whose message says less
+os.environ["JPEGMEM"] = "250M"  # libjpeg's limit: of other JPEGs of many scans, too, it would hold all coefficients
+MAX_BYTES, MAX_FIRST_BYTES = 100_000_000, 32_000_000  # of a file; and of what is read to know its size in pixels
+SECONDS = 4  # of a processor, to decode: a few bytes can ask for an hour
+FEW_BYTES = 1024  # of a progressive JPEG, that are decoded before the seconds are looked at
+AVIF_MEMORY = 300_000_000  # bytes
+AVIF_DECODER = """
+import io, resource, sys
+from PIL import AvifImagePlugin, Image
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each has memory of its own
+resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[1]),) * 2)
+sys.stdout.buffer.write(Image.open(io.BytesIO(sys.stdin.buffer.read())).tobytes())
+"""
 ENOUGH = 1200  # pixels of the shorter side: no picture need be much larger
 STRIP = 2**20  # pixels that are converted at a time
 LARGE = 4 * STRIP  # pixels: such pictures are read one after the other, as the memory would not do for all at once
@@ -45,7 +61,9 @@ def expand(patterns, output_dir=None):
         path = Path(pattern)
         if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir() raises where it may not look)
             below = _below(path)
-            paths += [p for p in below if own == path.resolve() or own not in p.resolve().parents] or [path]
+            if own != path.resolve():
+                below = [p for p in below if own not in Path(os.path.realpath(p)).parents]  # resolve() fails at a loop
+            paths += below or [path]
         elif os.path.exists(path) or not glob.has_magic(pattern):  # noqa: PTH110 (as above)
             paths.append(path)  # one that is not there is told where it is read
         else:  # a shell that leaves globs to the program, or quotes
@@ -76,31 +94,71 @@ def read(source, name=None):
     return ImageOps.exif_transpose(small)
 
 
+class _Bounded:
+    """A binary file that raises UserError where it is read for too long, or too much of it.
+
+    Pillow cannot be stopped otherwise. Without fileno(): where libtiff maps a file that others cut, the program dies.
+    """
+
+    def __init__(self, file, name):
+        self.seek, self.tell, self.most = file.seek, file.tell, MAX_FIRST_BYTES
+        self._file, self._name, self._until, self._bytes = file, name, time.thread_time() + SECONDS, 0
+
+    def read(self, size=-1):
+        """So many bytes, or all that follow."""
+        if time.thread_time() > self._until:
+            raise UserError(f"{self._name} takes more than {SECONDS} seconds to decode; save it anew as a PNG file")
+        left = self.most - self._bytes
+        data = self._file.read(left + 1 if size < 0 else min(size, left + 1))
+        self._bytes += len(data)
+        if len(data) > left:
+            raise UserError(f"{self._name} holds more than {self.most // 10**6} MB; save it anew as a JPEG file")
+        return data
+
+
 def _decoded(source, name, alone):
     """The Pillow image as its file has it, and its EXIF orientation.
 
     alone: an ExitStack; a large picture is the only one until that ends.
     """
-    if isinstance(source, str | os.PathLike) and os.path.exists(source) and not os.path.isfile(source):  # noqa: PTH110, PTH113
+    is_path = isinstance(source, str | os.PathLike)
+    if is_path and os.path.exists(source) and not os.path.isfile(source):  # noqa: PTH110, PTH113
         raise UserError(f"{name} is {'a folder without pictures' if os.path.isdir(source) else 'not a file'}")  # noqa: PTH112
     try:
-        with Image.open(source, formats=FORMATS) as image:
-            size = image.size
+        with (
+            Path(source).open("rb") if is_path else contextlib.nullcontext(source) as file,
+            Image.open(_Bounded(file, name), formats=FORMATS) as image,
+        ):
+            size, kind = image.size, image.format
+            if "progressive" in image.info:
+                kind, image.decodermaxblock = "progressive JPEG", FEW_BYTES
             image.draft("RGB", (ENOUGH, ENOUGH))  # a large JPEG is decoded at a half, a quarter or an eighth
-            if size[0] * size[1] > MAX_JPEG_PIXELS or image.width * image.height > MAX_PIXELS:
-                most = MAX_PIXELS if image.size == size else MAX_JPEG_PIXELS
+            most = FEWER_PIXELS.get(kind, MAX_PIXELS if image.size == size else MAX_JPEG_PIXELS)
+            if math.prod(size) > min(most, MAX_JPEG_PIXELS) or math.prod(image.size) > MAX_PIXELS:
                 raise UserError(f"{name} has {size[0]}×{size[1]} pixels, more than {most:,}")
+            image.fp.most = MAX_BYTES
             if image.width * image.height > LARGE:
                 alone.enter_context(_one_large)
-            image.load()
-            return image, image.getexif().get(ORIENTATION, 1)
+            decoded = _avif(image) if image.format == "AVIF" else image
+            decoded.load()
+            return decoded, image.getexif().get(ORIENTATION, 1)  # after it: Pillow turns a TIFF itself
     except FileNotFoundError:
         raise UserError(f"{name} {'matches nothing' if glob.has_magic(str(name)) else 'does not exist'}") from None
     except UnidentifiedImageError:
         raise UserError(f"{name} is not a picture that can be read (PNG, JPEG, HEIC, WebP, GIF, TIFF …)") from None
+    except subprocess.SubprocessError:
+        raise UserError(f"{name} cannot be read: damaged, larger than it says, or too slow to decode") from None
     except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise UserError(f"{name} cannot be read: {reason}") from None
+
+
+def _avif(image):
+    """An opened AVIF image, decoded by another process: it may be larger than it says, and ask for hours."""
+    image.fp.seek(0)
+    command = [sys.executable, "-I", "-c", AVIF_DECODER, str(AVIF_MEMORY)]
+    pixels = subprocess.run(command, input=image.fp.read(), capture_output=True, check=True, timeout=SECONDS).stdout
+    return Image.frombytes(image.mode, image.size, pixels)
 
 
 def _small_rgb(image):
