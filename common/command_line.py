@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common.errors import UserError
+from common.errors import UserError, printable
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKPOINT_DIR = ROOT / "checkpoints"
@@ -34,7 +34,7 @@ def run(main):
     except OSError as error:
         if error.filename is None and _prints():  # not about a file that the user can do something about
             raise
-        print(f"error: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
+        print(f"error: {printable(error.filename or 'standard output')}: {error.strerror}", file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
         status = 130  # 128 + SIGINT, as shells report it
@@ -84,7 +84,7 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one line, without the usage."""
 
     def error(self, message):
-        self.exit(2, f"error: {message}; --help lists the flags\n")
+        self.exit(2, f"error: {printable(message)}; --help lists the flags\n")
 
     def parse_known_args(self, *args):
         """The logs follow the checkpoints."""

@@ -4,8 +4,16 @@ import contextlib
 import re
 
 
+def printable(text):
+    """A text in one line, without power over a terminal: names of files may hold line breaks and ESC sequences."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
 class UserError(Exception):
     """A mistake that the user can mend. Its text, one line, says what, where and what to do."""
+
+    def __str__(self):
+        return printable(super().__str__())
 
 
 @contextlib.contextmanager

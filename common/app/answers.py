@@ -11,10 +11,11 @@ from common import command_line
 from common.app import classifier, drawing
 from common.app.exported import ENGINES
 from common.data import pictures
-from common.errors import UserError
+from common.errors import UserError, printable
 
 import numpy as np
 
+LONGEST_STEM = 60  # characters, of up to four bytes; a file system has names of 255 bytes
 HOST, PORT = "127.0.0.1", 7860
 
 
@@ -70,7 +71,7 @@ def answer(task, args, find, reader, tta=False):
     output_dir.mkdir(parents=True, exist_ok=True)
     paths = pictures.expand(args.pictures, output_dir)
     names = _Names(output_dir, paths, replace=not args.output_dir)
-    width = max(len(str(path)) for path in paths)
+    width = max(len(printable(path)) for path in paths)
     rows = []
     with drawing.Cards(names.free, args.sheet) as cards:
         for path, result in classifier.classify(network, paths, network_input):
@@ -78,9 +79,9 @@ def answer(task, args, find, reader, tta=False):
                 print(f"error: {result}", file=sys.stderr)
                 rows.append({"picture": str(path), "error": str(result)})
                 continue
-            rows.append(_row(path, result, cards.add(path.stem, result)))
+            rows.append(_row(path, result, cards.add(path.stem[:LONGEST_STEM], result)))
             if table:
-                print(f"{str(path):{width}}  {result}  ({_guesses(result)})", flush=True)
+                print(f"{printable(path):{width}}  {result}  ({_guesses(result)})", flush=True)
     _print_summary(args, rows, about.class_names, output_dir)
     return 1 if any("error" in row for row in rows) else 0
 
@@ -123,7 +124,7 @@ def _print_summary(args, rows, class_names, output_dir):
             writer.writerow(row | {columns[name]: p for name, p in row.get("probabilities", {}).items()})
     else:
         done = sum("error" not in row for row in rows)
-        print(f"{done} of {len(rows)} pictures; annotated in {command_line.shown(output_dir)}")
+        print(f"{done} of {len(rows)} pictures; annotated in {printable(command_line.shown(output_dir))}")
 
 
 class _Names:
@@ -133,13 +134,13 @@ class _Names:
     """
 
     def __init__(self, folder, brought, replace):
-        self._folder, self._taken, self._replace = folder, {path.resolve() for path in brought}, replace
+        self._folder, self._taken, self._replace = folder, {*map(os.path.realpath, brought)}, replace
 
     def free(self, stem):
         names = itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2)))
         path = next(path for path in (self._folder / f"{name}.png" for name in names) if self._is_free(path))
-        self._taken.add(path.resolve())
+        self._taken.add(os.path.realpath(path))
         return path
 
     def _is_free(self, path):
-        return path.resolve() not in self._taken and (self._replace or not os.path.lexists(path))
+        return os.path.realpath(path) not in self._taken and (self._replace or not os.path.lexists(path))
