@@ -5,6 +5,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from common import fonts
+from common.errors import writing
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -72,7 +73,7 @@ class Cards:
             path = self._path
         else:
             path = self._free_path(name)
-            self._pending.append(self._pool.submit(lambda: card(answer).save(path, compress_level=1)))  # for speed
+            self._pending.append(self._pool.submit(lambda: _save(card(answer), path)))
         self._finish(WAITING)
         return path
 
@@ -86,8 +87,18 @@ class Cards:
             result = Image.new("RGB", (columns * TILE[0], -(-len(self._tiles) // columns) * TILE[1]), "white")
             for i, tile in enumerate(self._tiles):
                 result.paste(tile.result(), (i % columns * TILE[0], i // columns * TILE[1]))
-            result.save(self._path, compress_level=1)
+            _save(result, self._path)
         self._tiles, self._path = [], None
+
+
+def _save(image, path):
+    """Saves a picture, or leaves no part of it. Raises UserError if that cannot be done."""
+    with writing(path):
+        try:
+            image.save(path, compress_level=1)  # for speed
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _titled(text, panel, color=GREY):
