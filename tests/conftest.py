@@ -183,14 +183,3 @@ def trained(trained_once, tmp_path):
     folder = runs.folder(tmp_path / "checkpoints", "mnist", "fully_connected", "mnist")
     shutil.copytree(trained_once, folder)
     return folder, [*folders(tmp_path), "--network", "fully_connected"]
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 12 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", folder], capture_output=True).returncode:
-        pytest.skip("needs the right to mount a file system")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)  # the event file is still open
