@@ -129,7 +129,7 @@ def test_what_cannot_be_read_is_left_out_and_listed(tmp_path, capsys):
         path.write_bytes(b"no picture")
     with pytest.raises(UserError, match="class 'b' has no picture that can be used; .*b/.* is not a picture"):
         pack(source, tmp_path / "data")
-    assert [p.name for p in (tmp_path / "data").glob("*/")] == [folder.name]
+    assert [p.name for p in (tmp_path / "data").iterdir() if p.is_dir()] == [folder.name]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
