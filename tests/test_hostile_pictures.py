@@ -30,7 +30,6 @@ def outcome(path):
     return "read"
 
 
-@pytest.mark.slow
 def test_every_hostile_file_is_read_or_told_in_one_line(tmp_path):
     outcomes = {}
     for name, data in hostile.files():
