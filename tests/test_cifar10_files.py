@@ -112,7 +112,9 @@ def test_whole_but_unofficial_set_is_used_with_one_warning_that_names_a_file(fil
 def test_archive_is_unpacked_once(files, tmp_path, monkeypatch):
     readme = ("cifar-10-batches-bin/readme.html", b"hello")
     path = archive(tmp_path / "cifar10/cifar-10-binary.tar.gz", [*inside(files), readme], monkeypatch)
+    (path.parent / ".unpacking-x").mkdir()  # of one that was killed
     first = datasets.CIFAR10["cifar10"](tmp_path)
+    assert sorted(p.name for p in path.parent.iterdir()) == [path.name, "cifar-10-batches-bin"]
     assert sorted(p.name for p in (tmp_path / "cifar10/cifar-10-batches-bin").iterdir()) == sorted(files)
     path.unlink()
     assert datasets.CIFAR10["cifar10"](tmp_path).digest == first.digest
@@ -146,7 +148,8 @@ def test_unsafe_archive_writes_nothing(files, tmp_path, monkeypatch, bad, first)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match="cifar-10-binary.tar.gz is not safe to unpack: it holds"):
         datasets.CIFAR10["cifar10"](tmp_path / "data")
-    assert sorted(tmp_path.rglob("*")) == before == sorted([tmp_path / "data", path.parent, path])
+    assert before == sorted([tmp_path / "data", path.parent, path])
+    assert set(tmp_path.rglob("*")) == {*before, tmp_path / "data/.unpacking.lock"}
 
 
 @pytest.mark.parametrize(
@@ -190,7 +193,7 @@ def test_without_network_shapes_are_drawn_unless_cifar10_is_named(tmp_path, caps
     data = datasets.load_or_generate(datasets.CIFAR10, None, tmp_path)
     assert data.title == "generated shapes" and data.name == "generated" and len(data.class_names) == 10
     assert "generated shapes are used instead" in " ".join(capsys.readouterr().err.split())
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".downloading.lock"]
 
 
 def test_generated_shapes_are_seeded_balanced_and_coloured():

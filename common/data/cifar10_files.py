@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from common.data import download
-from common.errors import UserError
+from common.errors import UserError, writing
 
 import numpy as np
 
@@ -90,22 +90,29 @@ def unpack(archive, folder):
 
     Only regular files of the expected names and size are written, at places that the archive has no say in. Raises
     UserError for an archive with a link, a device, a path that leads out of its folder, a file twice, or without one of
-    the six.
+    the six, and where the disk is full.
     """
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        part = Path(temporary)
-        try:
-            with tarfile.open(archive) as tar:
-                for member in tar:
-                    _unpack_member(tar, member, part, archive)
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise UserError(f"{archive} cannot be unpacked ({error}); delete it to download it again") from None
-        missing = [name for name in SHA1 if not (part / name).exists()]
-        if missing:
-            raise UserError(f"{archive} is not CIFAR-10's binary version: it lacks {', '.join(missing)}")
-        (folder / FOLDER).mkdir(exist_ok=True)
-        for name in SHA1:
-            (part / name).replace(folder / FOLDER / name)
+    with download.locked(folder.parent, "unpacking"), writing(folder / FOLDER):
+        for leftover in folder.glob(".unpacking-*/"):  # of one that was killed: the lock is ours
+            shutil.rmtree(leftover, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as temporary:
+            _unpack(archive, Path(temporary))
+            (folder / FOLDER).mkdir(exist_ok=True)
+            for name in SHA1:
+                (Path(temporary) / name).replace(folder / FOLDER / name)
+
+
+def _unpack(archive, part):
+    """Unpacks the six files to the folder `part`."""
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for member in tar:
+                _unpack_member(tar, member, part, archive)
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{archive} cannot be unpacked ({error}); delete it to download it again") from None
+    missing = [name for name in SHA1 if not (part / name).exists()]
+    if missing:
+        raise UserError(f"{archive} is not CIFAR-10's binary version: it lacks {', '.join(missing)}")
 
 
 def _unpack_member(tar, member, part, archive):

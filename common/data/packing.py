@@ -3,7 +3,6 @@
 Each picture goes through the very function that the app uses.
 """
 
-import contextlib
 import hashlib
 import os
 import shutil
@@ -14,9 +13,9 @@ from pathlib import Path
 
 from common.command_line import shown
 from common.data import prepared, records, shards, sources, splits
+from common.data.download import locked
 from common.errors import UserError, writing
 
-import filelock
 import msgspec
 import numpy as np
 
@@ -39,7 +38,7 @@ def pack(source, data_dir, reading, read, size):
     found = sources.find(source)
     if len(found.class_names) > MOST_CLASSES:
         raise UserError(f"{source} has {len(found.class_names):,} classes, more than {MOST_CLASSES:,}")
-    with _locked(data_dir):
+    with locked(data_dir, "packing"):
         stamp = _stamp(found, reading, size)
         for path in sorted(data_dir.glob(f"*/{records.DATASET}")):
             if _stamp_of(path.parent) == stamp:
@@ -48,22 +47,6 @@ def pack(source, data_dir, reading, read, size):
             shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".packing-", dir=data_dir) as temporary:
             return _said(_pack(found, stamp, Path(temporary), reading, read, size))
-
-
-@contextlib.contextmanager
-def _locked(data_dir):
-    with writing(data_dir):
-        data_dir.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(data_dir / ".packing.lock")
-        try:
-            lock.acquire(timeout=1)  # seconds
-        except filelock.Timeout:
-            print(f"waiting for another program that is packing in {shown(data_dir)}", file=sys.stderr, flush=True)
-            lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _said(folder):
