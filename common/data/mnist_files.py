@@ -85,7 +85,7 @@ def parse_idx(content, path):
     """Parses the IDX format of MNIST's makers: two zero bytes, the type, the number of dimensions, their sizes, data.
 
     Returns a read-only uint8 array of the shape that the header tells. Raises UserError, which names the path, for any
-    other type, and for content that is shorter or longer than its header says.
+    other type or odd sizes, and for content that is shorter or longer than its header says.
     """
     if len(content) < 4 or content[:3] != b"\0\0\x08":  # 8: unsigned bytes
         raise UserError(f"{path} is not an IDX file of unsigned bytes: it starts with {content[:4]!r}")
@@ -98,7 +98,10 @@ def parse_idx(content, path):
     if len(content) != expected:
         kind = "truncated" if len(content) < expected else "too long"
         raise UserError(f"{path} is {kind}: {expected} bytes by its header, it has {len(content)}")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    try:
+        return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    except ValueError:  # some size is 0, and the others are huge, or more than NumPy has dimensions
+        raise UserError(f"{path} is no IDX file that can be read: its sizes are {shape[:4]} …") from None
 
 
 def _read(folder, file, source):

@@ -7,11 +7,13 @@ import hashlib
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 from common.errors import UserError
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 PARTS = ("train", "validation", "test")
 FRAME = (12, 4)  # bytes before and after what a TFRecords file holds of an example: length, checksums
@@ -19,6 +21,7 @@ INDEX = np.dtype(  # of each picture: where its example is, with its frame; wher
     [("shard", "<u2"), ("start", "<i8"), ("length", "<u4"), ("pixels", "<u4"), ("crc32", "<u4"), ("label", "<u2")]
 )
 DATASET = "dataset.json"
+Shard = Annotated[str, Meta(pattern=r"^[\w.-]+\Z")]  # becomes part of a path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +36,20 @@ class Packed:
     root: str  # from where the names of its pictures count
     reading: str
     class_names: tuple[str, ...]
-    size: int  # pixels, both ways
-    channels: int
+    size: Annotated[int, Meta(ge=1, le=1024)]  # pixels, both ways
+    channels: Literal[1, 3]
     counts: dict[str, list[int]]
     left_out: dict[str, int]
-    shards: dict[str, list[str]]
+    shards: dict[str, list[Shard]]
     indexes: dict[str, str]  # SHA-256 of each part's index
     digest: str
     stamp: str
+
+    def __post_init__(self):
+        if not set(PARTS) == self.counts.keys() == self.shards.keys() == self.indexes.keys():
+            raise ValueError(f"counts, shards and indexes are not each of {', '.join(PARTS)}")
+        if any(len(counts) != len(self.class_names) for counts in self.counts.values()):
+            raise ValueError("counts are not of each class")
 
     @property
     def name(self):
@@ -117,10 +126,14 @@ def part(folder, packed, name):
     path = Path(folder) / f"{name}.index.npy"
     try:
         whole = sha256(path) == packed.indexes[name]
-    except (OSError, KeyError):
+    except OSError:
         whole = False
     if not whole:
         raise UserError(f"{path} is missing or damaged; {_again(path)}")
     index = np.load(path, allow_pickle=False)
     shards = [Path(folder) / shard for shard in packed.shards[name]]
-    return Images(shards, index, (packed.size, packed.size, packed.channels)), index["label"].astype(np.int32)
+    shape = packed.size, packed.size, packed.channels
+    longer = index["pixels"].astype(int) + np.prod(shape) > index["length"]
+    if (longer | (index["shard"] >= len(shards)) | (index["label"] >= len(packed.class_names))).any():
+        raise UserError(f"{path.with_name(DATASET)} does not fit {path.name}; {_again(path)}")
+    return Images(shards, index, shape), index["label"].astype(np.int32)

@@ -4,7 +4,6 @@ import contextlib
 import re
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 from common.command_line import CHECKPOINT_DIR, shown
@@ -15,8 +14,6 @@ from common.training import runs
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-# What reading a checkpoint raises when the trainer deletes it meanwhile, or it is not whole.
-UNREADABLE = (tf.errors.OpError, ValueError, IndexError, OSError, EOFError, zipfile.BadZipFile)
 WEIGHTS = ".npz"  # the ending of exported weights
 
 
@@ -196,7 +193,7 @@ def restore(session, saver, variables, path):
         return
     try:
         saver.restore(session, str(path))
-    except UNREADABLE as error:
+    except (tf.errors.OpError, ValueError, IndexError, OSError) as error:  # the trainer deleted it meanwhile
         raise _unreadable(path, error) from None
 
 
@@ -211,7 +208,7 @@ def read(path):
                 return dict(arrays)
         reader = tf.train.NewCheckpointReader(str(path))
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-    except UNREADABLE as error:
+    except Exception as error:  # NumPy, zipfile and TensorFlow have many kinds
         raise _unreadable(path, error) from None
 
 
@@ -221,18 +218,19 @@ def check(variables, path):
     Raises Unreadable if it is gone or damaged, UserError that lists the variables that it lacks or holds in another
     shape.
     """
+    wanted = {name: variable.shape.as_list() for name, variable in variables.items()}
     if Path(path).suffix == WEIGHTS:
-        variables = {variable.op.name: variable for variable in variables.values()}
+        wanted = {variable.op.name: variable.shape.as_list() for variable in variables.values()}
         held = {name: list(array.shape) for name, array in read(path).items()}
     else:
         try:
             reader = tf.train.NewCheckpointReader(str(path))
             held = reader.get_variable_to_shape_map()
-            for name in variables.keys() & held.keys() or held:
-                reader.get_tensor(name)  # fails where the file is cut short
-        except UNREADABLE as error:
+            for name in wanted.keys() & held.keys() or held:
+                if held[name] == wanted.get(name, held[name]):  # others may be larger than the memory
+                    reader.get_tensor(name)  # fails where the file is cut short
+        except Exception as error:  # as in read()
             raise _unreadable(path, error) from None
-    wanted = {name: variable.shape.as_list() for name, variable in variables.items()}
     differences = [f"{name} is not in it" for name in sorted(wanted.keys() - held.keys())]
     differences += [
         f"{name} is {held[name]} in it, {wanted[name]} in the network"
@@ -244,4 +242,5 @@ def check(variables, path):
 
 
 def _unreadable(path, error):
-    return Unreadable(f"cannot read the checkpoint {path}: {str(error).strip().splitlines()[0]}")
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return Unreadable(f"cannot read the checkpoint {path}: {reason}")
