@@ -151,7 +151,7 @@ def _packed(folder):
         names[part] = shards.write(folder, part, range(2), images, np.array([0, 1]), [b"a.png", b"b.png"])
     packed = records.Packed(
         title="mine", source="mine", root="mine", reading="ink", class_names=("a", "b"), size=4, channels=1,
-        counts={part: [1, 1] for part in names}, left_out={},
+        counts={"a": [1, 1, 1], "b": [1, 1, 1]}, left_out={},
         shards={part: files for part, (files, _) in names.items()},
         indexes={part: digest for part, (_, digest) in names.items()}, digest="0" * 64, stamp="0" * 64,
     )  # fmt: skip

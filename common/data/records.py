@@ -46,10 +46,10 @@ class Packed:
     stamp: str
 
     def __post_init__(self):
-        if not set(PARTS) == self.counts.keys() == self.shards.keys() == self.indexes.keys():
-            raise ValueError(f"counts, shards and indexes are not each of {', '.join(PARTS)}")
-        if any(len(counts) != len(self.class_names) for counts in self.counts.values()):
-            raise ValueError("counts are not of each class")
+        if not set(PARTS) == self.shards.keys() == self.indexes.keys():
+            raise ValueError(f"shards and indexes are not each of {', '.join(PARTS)}")
+        if self.counts.keys() != set(self.class_names) or {*map(len, self.counts.values())} - {len(PARTS)}:
+            raise ValueError("counts are not of each class, of each part")
 
     @property
     def name(self):
