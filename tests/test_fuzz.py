@@ -8,6 +8,7 @@ from benchmarks.faults import targets
 from common.errors import UserError
 
 import hypothesis
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 
@@ -64,11 +65,23 @@ def entry(name, value):
     return lambda seed: json.dumps(json.loads(seed) | {name: value}).encode()
 
 
-def more_than_the_memory(seed):
-    file, header = io.BytesIO(), b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999,)}\n"
+def zipped(contents):
+    file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("w.npy", b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header)
+        for name, content in contents.items():
+            archive.writestr(name, content)
     return file.getvalue()
+
+
+def saved(**arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def more_than_the_memory(seed):
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999,)}\n"
+    return zipped({"w.npy": b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header})
 
 
 ZIP = b"PK\x01\x02\x2d\x03\x2d\0\0\0\0\0"  # of each file in a zip file: its version, flags and compression
@@ -94,6 +107,8 @@ PARTS = {"train": ["train-00000-of-00001.tfrecord"], "validation": ["x"]}
         (targets.weights_npz, replaced((ZIP, ZIP[:8] + b"\x01" + ZIP[9:]))),  # encrypted
         (targets.weights_npz, replaced((ZIP, ZIP[:10] + b"\x63\0"))),  # another compression
         (targets.weights_npz, more_than_the_memory),
+        (targets.weights_npz, lambda seed: zipped({"w.npy": b"no array", "deep/b.npy": b""})),
+        (targets.weights_npz, lambda seed: saved(w=np.full([3, 2], "a"), **{"deep/b": np.ones(2)})),
         (
             targets.weights_npz,  # more than the file: an error without words
             replaced((2 * b"\x98\0\0\0" + b"\5\0", 2 * b"\x98\xff\0\0" + b"\5\0"), (b"Y\1\0v\0", b"Y\1\0\xff\xff")),

@@ -205,7 +205,10 @@ def read(path):
     try:
         if Path(path).suffix == WEIGHTS:
             with np.load(path, allow_pickle=False) as arrays:
-                return dict(arrays)
+                held = dict(arrays)
+            if wrong := [name for name, array in held.items() if np.asarray(array).dtype.kind not in "fiu"]:
+                raise ValueError(f"{wrong[0]!r} holds no numbers")
+            return held
         reader = tf.train.NewCheckpointReader(str(path))
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except Exception as error:  # NumPy, zipfile and TensorFlow have many kinds
