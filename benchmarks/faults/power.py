@@ -20,19 +20,19 @@ sys.path[0] = str(ROOT)
 from benchmarks import runner
 from common import command_line
 
-CALLS = re.compile(r'^\d+ +(fsync|rename|write)\((.*)\) = \d+ <([\d.]+)>$')
+CALLS = re.compile(r"^([\d.]+) (fsync|rename|write)\((.*)\) = \d+ <([\d.]+)>$", re.MULTILINE)
 RUNS = {"mnist": ("convnet", 400), "cifar10": ("airbench_slim", 100)}  # network and steps
 
 
 def traced(task, network, steps, data_dir, folder):
     """[(system call, its arguments, seconds)] of a run that saves twice, and the seconds of all."""
     words = [*runner.command(task, network, data_dir, folder, [f"save_steps={steps // 2}"]), "--steps", steps]
-    trace = folder / "trace"
-    strace = ["strace", "-f", "-T", "-y", "--seccomp-bpf", "-e", "trace=fsync,rename,write", "-o", trace]
+    # A file for each thread, as calls of several at once would be cut into two lines.
+    strace = ["strace", "-ff", "-ttt", "-T", "-y", "-e", "trace=fsync,rename,write", "-o", folder / "trace"]
     begun = time.perf_counter()
     subprocess.run(list(map(str, [*strace, *words])), check=True, capture_output=True, env=runner.ENVIRONMENT)
-    calls = [match.groups() for line in trace.read_text().splitlines() if (match := CALLS.match(line))]
-    return [(name, what, float(seconds)) for name, what, seconds in calls], time.perf_counter() - begun
+    calls = sorted(call for trace in folder.glob("trace.*") for call in CALLS.findall(trace.read_text()))
+    return [(name, what, float(seconds)) for _, name, what, seconds in calls], time.perf_counter() - begun
 
 
 def told(name, what):

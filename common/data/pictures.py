@@ -36,10 +36,12 @@ SECONDS = 4  # of a processor, to decode: a few bytes can ask for an hour
 FEW_BYTES = 1024  # of a progressive JPEG, that are decoded before the seconds are looked at
 AVIF_MEMORY = 300_000_000  # bytes
 AVIF_DECODER = """
-import io, resource, sys
+import io, sys
 from PIL import AvifImagePlugin, Image
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each has memory of its own
-resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[1]),) * 2)
+if sys.platform != "win32":
+    import resource
+    resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[1]),) * 2)
 sys.stdout.buffer.write(Image.open(io.BytesIO(sys.stdin.buffer.read())).tobytes())
 """
 ENOUGH = 1200  # pixels of the shorter side: no picture need be much larger
