@@ -25,6 +25,10 @@ def writing(path, errors=OSError):
     try:
         yield
     except errors as error:
-        text = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        reason = re.search(r"(?:.*(?:; |\[Errno \d+\] ))?([^:]*)", text)[1]  # TensorFlow's, shutil's
-        raise UserError(f"cannot write {path}: {reason}") from None
+        raise UserError(f"cannot write {path}: {reason(error)}") from None
+
+
+def reason(error):
+    """Why something could not be written, in the system's words, which TensorFlow and shutil hide in longer ones."""
+    words = re.search(r"(?:; |\[Errno \d+\] )([^:\n]+)", str(error))
+    return getattr(error, "strerror", None) or (words[1] if words else str(error).partition("\n")[0])

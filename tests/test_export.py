@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -295,6 +296,19 @@ def test_ctrl_c_leaves_the_old_export_and_says_nothing(tmp_path):
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
     assert (folder / "weights.npz").stat().st_mtime_ns == before and list(tmp_path.glob(".export-*")) == []
+
+
+@pytest.mark.slow
+def test_full_disk_is_one_line_and_the_old_export_stays(call, here, digits, small_disk):
+    flags = [*digits, "--output-dir", small_disk / "export", "--to"]
+    assert call(mnist_export.main, *flags, "npz")[0] == 0
+    before = exported.read(small_disk / "export")
+    (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free - 100_000))
+    for form in ("npz", "saved_model", "checkpoint"):
+        status, _, err = call(mnist_export.main, *flags, form)
+        assert status == 1 and re.search(r"^error: cannot write .*: No space left on device\n$", err)
+    assert exported.read(small_disk / "export") == before
+    assert {path.name for path in small_disk.iterdir()} == {"export", "filler"}
 
 
 def test_misuse_is_one_line_and_loses_nothing(call, here, digits, monkeypatch):

@@ -363,11 +363,14 @@ def test_two_that_pack_at_once_make_one_data_set(tmp_path):
     assert json.loads((folder / "dataset.json").read_text())["counts"] == {"a": [40, 5, 5], "b": [40, 5, 5]}
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device", "x")
-
-    monkeypatch.setattr(shards.np, "save", full)
-    with pytest.raises(UserError, match="cannot write .*: No space left on device"):
-        pack(folder_of(tmp_path / "s", {"a": 10, "b": 10}), tmp_path / "data")
-    assert not list((tmp_path / "data").glob("[!.]*")) and not list((tmp_path / "data").glob(".packing-*"))
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, small_disk):
+    source = folder_of(tmp_path / "s", {"a": 10, "b": 10})
+    needed = 20 * SIZE * SIZE * 3
+    for room in (0, needed, 3 * needed):  # for nothing; the pixels; a part of the shards
+        filler = small_disk / "filler"
+        filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - room))
+        with pytest.raises(UserError, match="cannot write .*: No space left on device"):
+            pack(source, small_disk / "data")
+        assert not list((small_disk / "data").glob("[!.]*")) and not list((small_disk / "data").glob(".packing-*"))
+        filler.unlink()
+    assert counts_of(pack(source, small_disk / "data")) == {"a": [8, 1, 1], "b": [8, 1, 1]}

@@ -18,6 +18,7 @@ from common.training import checkpoints, evaluation, runs
 
 import msgspec
 import numpy as np
+import tensorflow.compat.v1 as tf
 
 CPU = "/device:CPU:0"
 INT8 = "model-int8.tflite"
@@ -118,7 +119,7 @@ def _written(names, new, served, session, task, work):
 
     def written(name):
         path = new / name
-        with writing(path):
+        with writing(path, (OSError, tf.errors.OpError)):
             forms.write(path, served, work)
         return _check(path, forms.ask(path, task, work), session)
 

@@ -4,14 +4,13 @@ A hook is called around each session.run(train_op); its `after_run` may ask the 
 """
 
 import os
-import re
 import shutil
 import signal
 import sys
 import threading
 
 from common.command_line import print_nowhere, shown
-from common.errors import UserError
+from common.errors import UserError, reason
 from common.training import runs
 
 import tensorflow.compat.v1 as tf
@@ -83,14 +82,12 @@ class Save(CountSteps):
         self._saved = self.step
 
     def _failed(self, error):
-        reasons = re.findall(r"; (.+)$", str(error), re.MULTILINE)  # "PATH; No space left on device", among others
-        reason = reasons[0] if reasons else type(error).__name__
         needed = sum(v.shape.num_elements() * v.dtype.size for v in tf.global_variables()) / 1e6
         folder = next(folder for folder in self._path.parents if folder.exists())  # it may have been deleted
         free = shutil.disk_usage(folder).free / 1e6
         saved = f"Step {self._saved} is saved; the same command goes on from it"
         return UserError(
-            f"cannot save step {self.step} in {shown(self._path.parent)}: {reason}. A checkpoint needs "
+            f"cannot save step {self.step} in {shown(self._path.parent)}: {reason(error)}. A checkpoint needs "
             f"{needed:.1f} MB, {free:.1f} MB are free. {saved if self._saved else 'Nothing is saved yet'}"
         )
 
