@@ -117,7 +117,7 @@ def backward(run, data, checkpoint_dir, log_dir, device_name):
             checkpoint_dir=str(checkpoint_dir),
             scaffold=scaffold,
             config=device.session_config(device_name, run.precision),
-            hooks=[last, report, hooks.Summaries(log, batch), save, stop],  # save flushes what those before it log
+            hooks=[stop, last, report, hooks.Summaries(log, batch), save],  # save flushes what those before it log
             save_checkpoint_steps=0,  # not by the stock hooks: they would put the logs beside the checkpoints
             save_summaries_steps=0,
             log_step_count_steps=0,

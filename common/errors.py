@@ -24,6 +24,8 @@ def writing(path, errors=OSError):
     """
     try:
         yield
+    except BrokenPipeError:  # of what is printed meanwhile
+        raise
     except errors as error:
         raise UserError(f"cannot write {path}: {reason(error)}") from None
 
@@ -31,4 +33,5 @@ def writing(path, errors=OSError):
 def reason(error):
     """Why something could not be written, in the system's words, which TensorFlow and shutil hide in longer ones."""
     words = re.search(r"(?:; |\[Errno \d+\] )([^:\n]+)", str(error))
-    return getattr(error, "strerror", None) or (words[1] if words else str(error).partition("\n")[0])
+    told = words[1] if words else str(error).partition("\n")[0]
+    return getattr(error, "strerror", None) or told or type(error).__name__

@@ -98,8 +98,12 @@ def test_signal_saves_and_the_same_command_goes_on(program, tmp_path, number):
     while not trainer.stdout.readline().startswith("step 100/"):
         assert trainer.poll() is None
     trainer.send_signal(signal.SIGTSTP)  # Ctrl-Z
-    while psutil.Process(trainer.pid).status() != psutil.STATUS_STOPPED:
+    for _ in range(200):
+        if psutil.Process(trainer.pid).status() == psutil.STATUS_STOPPED:
+            break
         time.sleep(0.05)
+    else:
+        pytest.fail("it was not stopped")
     trainer.send_signal(signal.SIGCONT)  # fg
     assert trainer.stdout.readline().startswith("step 200/")
     trainer.send_signal(number)

@@ -98,7 +98,7 @@ def test_the_log_is_whole_up_to_each_checkpoint(tiny, tmp_path, monkeypatch):
     assert found == {4: [4], 8: [4, 8], 9: [4, 8, 9]}
 
 
-@POSIX
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc to see which files are synced")
 def test_what_was_saved_outlasts_a_loss_of_power(tiny, tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(Path(f"/proc/self/fd/{handle}").readlink().name))
@@ -136,6 +136,30 @@ def test_a_signal_is_told_before_the_step_has_ended(monkeypatch):
         assert session.run(tf.numpy_function(long_step, [], tf.int64)) == 1
         assert stop.received == signal.SIGTERM
     assert told == ["SIGTERM: this step ends and is saved; SIGTERM again stops at once"]
+
+
+@pytest.mark.slow
+@POSIX
+def test_the_same_signal_again_ends_a_step_that_lasts():
+    program = """
+import os, signal, time
+from common.training import hooks
+import tensorflow.compat.v1 as tf
+
+def long_step():
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+    time.sleep(100)
+    return 1
+
+with hooks.StopOnSignal(), tf.Session() as session:
+    session.run(tf.numpy_function(long_step, [], tf.int64))
+"""
+    words = [sys.executable, "-c", program]
+    options = {"cwd": conftest.ROOT, "env": conftest.environment(), "capture_output": True, "text": True}
+    done = subprocess.run(words, **options, timeout=90)
+    assert done.returncode == 128 + signal.SIGTERM and done.stderr.startswith("SIGTERM: this step ends")
 
 
 @POSIX

@@ -19,8 +19,11 @@ sys.path[0] = str(ROOT)
 
 from benchmarks import runner
 from common import command_line
+from common.errors import UserError
 
 CALLS = re.compile(r"^([\d.]+) (fsync|rename|write)\((.*)\) = \d+ <([\d.]+)>$", re.MULTILINE)
+PARTS = ("data-", ".index", "checkpoint")  # of the names of what is saved
+PRINTED = "printed: checkpoint …"
 RUNS = {"mnist": ("convnet", 400), "cifar10": ("airbench_slim", 100)}  # network and steps
 
 
@@ -38,7 +41,7 @@ def traced(task, network, steps, data_dir, folder):
 def told(name, what):
     """A call as people read it, or None where it is not about what is saved."""
     if name == "write":
-        return "printed: checkpoint …" if what.startswith("1<") and '"checkpoint  ' in what else None
+        return PRINTED if what.startswith("1<") and '"checkpoint  ' in what else None
     paths = re.findall(r'[<"]([^>"]*)[>"]', what)
     if not any("/checkpoints/" in path for path in paths):
         return None
@@ -60,6 +63,9 @@ def main():
         took = f"{sum(waited):.3f} s, {max(waited):.3f} s at most"
         print(f"{network}, {steps} steps, 2 saves: {seconds:.0f} s; {len(waited)} syncs took {took}")
         print("\n".join(f"  {line}" for line in lines[first:]))
+        saved = lines[first : lines.index(PRINTED)]
+        if lacks := [part for part in PARTS if not any(line.startswith("fsync") and part in line for line in saved)]:
+            raise UserError(f"{network}: {', '.join(lacks)} was not synced before the trainer said that it is saved")
 
 
 if __name__ == "__main__":

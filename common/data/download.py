@@ -130,7 +130,7 @@ def _received(url, bar):
     A thread receives, as no limit of requests counts for a whole answer: the look-up of the name, each redirect and the
     head may take their time, too. One that is given up ends with its next chunk, or with the program.
     """
-    chunks, given_up, size = queue.SimpleQueue(), threading.Event(), 0
+    chunks, given_up, size = queue.Queue(1000), threading.Event(), 0
     threading.Thread(target=_receive, args=(url, bar, chunks, given_up), daemon=True).start()
     try:
         while True:
@@ -147,7 +147,7 @@ def _received(url, bar):
                         raise _MirrorFailed(f"more than {LARGEST:,} bytes")
                     yield chunk
             if size - before < SLOWEST:
-                raise _MirrorFailed("no answer in time")
+                raise _MirrorFailed("no answer in time, or too slow")
     finally:
         given_up.set()
 

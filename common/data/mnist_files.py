@@ -101,7 +101,8 @@ def parse_idx(content, path):
     try:
         return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
     except ValueError:  # some size is 0, and the others are huge, or more than NumPy has dimensions
-        raise UserError(f"{path} is no IDX file that can be read: its sizes are {shape[:4]} …") from None
+        sizes = ", ".join(map(str, shape[:4]))
+        raise UserError(f"{path} has impossible sizes, {sizes} …; delete it to download it again") from None
 
 
 def _read(folder, file, source):

@@ -36,12 +36,12 @@ SECONDS = 4  # of a processor, to decode: a few bytes can ask for an hour
 FEW_BYTES = 1024  # of a progressive JPEG, that are decoded before the seconds are looked at
 AVIF_MEMORY = 300_000_000  # bytes
 AVIF_DECODER = """
-import io, sys
 from PIL import AvifImagePlugin, Image
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each has memory of its own
 if sys.platform != "win32":
     import resource
     resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[1]),) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[2]),) * 2)
 sys.stdout.buffer.write(Image.open(io.BytesIO(sys.stdin.buffer.read())).tobytes())
 """
 ENOUGH = 1200  # pixels of the shorter side: no picture need be much larger
@@ -149,7 +149,7 @@ def _decoded(source, name, alone):
     except UnidentifiedImageError:
         raise UserError(f"{name} is not a picture that can be read (PNG, JPEG, HEIC, WebP, GIF, TIFF …)") from None
     except subprocess.SubprocessError:
-        raise UserError(f"{name} cannot be read: damaged, larger than it says, or too slow to decode") from None
+        raise UserError(f"{name} is damaged, larger than it says, or too slow to decode; save it anew as PNG") from None
     except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise UserError(f"{name} cannot be read: {reason}") from None
@@ -158,8 +158,9 @@ def _decoded(source, name, alone):
 def _avif(image):
     """An opened AVIF image, decoded by another process: it may be larger than it says, and ask for hours."""
     image.fp.seek(0)
-    command = [sys.executable, "-I", "-c", AVIF_DECODER, str(AVIF_MEMORY)]
-    pixels = subprocess.run(command, input=image.fp.read(), capture_output=True, check=True, timeout=SECONDS).stdout
+    decoder = f"import io, sys\nsys.path[:] = {sys.path!r}{AVIF_DECODER}"
+    command = [sys.executable, "-I", "-c", decoder, str(AVIF_MEMORY), str(SECONDS)]
+    pixels = subprocess.run(command, input=image.fp.read(), capture_output=True, check=True, timeout=60).stdout
     return Image.frombytes(image.mode, image.size, pixels)
 
 

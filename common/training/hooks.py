@@ -159,18 +159,18 @@ class StopOnSignal(tf.train.SessionRunHook):
         told = []
         while byte := os.read(self._seen, 1):
             if byte in told:
-                continue
+                os._exit(128 + byte[0])
             told.append(byte)
             name = signal.Signals(byte[0]).name
-            if name == "SIGHUP":
+            try:
+                tqdm.write(f"{name}: this step ends and is saved; {name} again stops at once", sys.stderr)
+            except OSError:  # the terminal is gone
                 for terminal in self._terminals:
                     print_nowhere(terminal)
-            tqdm.write(f"{name}: this step ends and is saved; {name} again stops at once", sys.stderr)
         os.close(self._seen)
 
     def _on_signal(self, number, frame):
-        self.received = self.received or number
-        signal.signal(number, self._before[number])  # SIGINT and SIGTERM at once are still a first signal each
+        self.received = self.received or number  # SIGINT and SIGTERM at once are a first signal each
 
     def after_run(self, run_context, run_values):
         if self.received:

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 
-from common.training import runs
+from common.training import calibration, runs
 from common.training.hooks import CountSteps, NotFinite
 
 import numpy as np
@@ -16,15 +16,16 @@ class Report(CountSteps):
 
     run: runs.Run. watched: the tensors "loss", "accuracy" and "learning_rate". evaluators: by the name of the images,
     "validation" first; each is a function of a session that gives an evaluation.Evaluation. They are called at every
-    save_steps of the recipe, and at the last step, not where a signal stops the run before; run.json in checkpoint_dir
-    tells the accuracy. log: an EventFile.
+    save_steps of the recipe, and at the last step, not where a signal stops the run before. run.json in checkpoint_dir
+    gets the accuracy, and at the last step the temperature, before the checkpoint: a kill loses neither. log: an
+    EventFile.
     """
 
     def __init__(self, run, watched, evaluators, checkpoint_dir, log):
         self._fetches = watched
         self._run, self._evaluators = run, evaluators
         self._checkpoint_dir, self._log = checkpoint_dir, log
-        self.validation = None  # evaluation.Evaluation, the last one
+        self.validation = self.temperature = None  # evaluation.Evaluation, the last one; once the run has ended
 
     def after_create_session(self, session, coord):
         super().after_create_session(session, coord)
@@ -48,7 +49,8 @@ class Report(CountSteps):
         if not self._bar.disable:
             self._show_in_bar()
         self._bar.update()
-        if self.step % self._run.recipe.save_steps == 0 or self.step == self._run.steps:
+        due = self.step % self._run.recipe.save_steps == 0 and not run_context.stop_requested
+        if due or self.step == self._run.steps:
             self._report(run_context.session)
 
     def end(self, session):
@@ -58,7 +60,10 @@ class Report(CountSteps):
         results = {name: evaluate(session) for name, evaluate in self._evaluators.items()}
         accuracies = {name: result.accuracy for name, result in results.items()}
         self.validation = results["validation"]
-        runs.write(self._checkpoint_dir, dataclasses.replace(self._run, validation_accuracy=self.validation.accuracy))
+        measured = {"validation_accuracy": self.validation.accuracy}
+        if self.step == self._run.steps:
+            self.temperature = measured["temperature"] = calibration.temperature(*self.validation)
+        runs.write(self._checkpoint_dir, dataclasses.replace(self._run, **measured))
         now = time.perf_counter()
         steps = self.step - self._reported
         batch_size = self._run.recipe.batch_size

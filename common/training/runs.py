@@ -1,6 +1,7 @@
 """A run's folders and its run.json: what test.py and app.py need to rebuild the network that backward.py trained."""
 
 import dataclasses
+import errno
 import os
 import re
 import time
@@ -150,6 +151,9 @@ def to_disk(*paths):
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # of folders on some file systems of networks
+                raise
         finally:
             os.close(handle)
 

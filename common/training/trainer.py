@@ -1,7 +1,6 @@
 """What both trainers share: evaluations, TensorBoard's summaries, and a run's beginning and end."""
 
 import contextlib
-import dataclasses
 import os
 import signal
 
@@ -131,7 +130,7 @@ def summarize(images, data_loss, loss, gradients, learning_rate, ema):
 
 
 def finish(run, report, stopped_by, checkpoint_dir, log_dir):
-    """Fits the temperature, draws the curves, and prints what came of the training; of one that was stopped, only that.
+    """Draws the curves, and prints what came of the training; of one that was stopped, only that.
 
     report: report.Report. stopped_by: the number of the signal that ended it early, or None. Returns the exit status:
     0, or 128 + that number.
@@ -143,17 +142,15 @@ def finish(run, report, stopped_by, checkpoint_dir, log_dir):
         print(f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}")
         return 128 + stopped_by
     probabilities, labels = report.validation
-    temperature = calibration.temperature(probabilities, labels)
-    accuracy = report.validation.accuracy
-    runs.write(checkpoint_dir, dataclasses.replace(run, temperature=temperature, validation_accuracy=accuracy))
-    calibrated = calibration.at(temperature, probabilities)
+    calibrated = calibration.at(report.temperature, probabilities)
     before, after = (calibration.expected_error(p, labels) for p in (probabilities, calibrated))
     accuracies = f"validation {report.validation.text} (EMA)"
     print(f"{title}: {accuracies} at step {report.step}, {report.seconds:.0f} s of training")
-    print(f"calibration {before:.2%} expected error, {after:.2%} at temperature {temperature:.2f} (validation)")
+    print(f"calibration {before:.2%} expected error, {after:.2%} at temperature {report.temperature:.2f} (validation)")
     print(f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}")
     from common.training import plots  # matplotlib, which takes a second to import, is not needed before
 
     with writing(log_dir / "curves.png"):
-        print(f"curves      {shown(plots.curves(log_dir, title))}", flush=True)
+        path = plots.curves(log_dir, title)
+    print(f"curves      {shown(path)}", flush=True)
     return 0
