@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import shutil
+import sys
 
 from cifar10 import backward as cifar10_backward
 from cifar10.forward import NETWORKS as CIFAR10
@@ -285,3 +286,14 @@ def test_pictures_or_a_page(call, trained, tmp_path):
     ]:
         status, _, err = call(app.main, *trained[1], *flags)
         assert status == 1 and err.startswith(f"error: {message}") and err.count("\n") == 1
+
+
+def test_json_is_valid_where_standard_output_is_not_utf_8(trained, tmp_path, monkeypatch):
+    path = draw_seven(tmp_path / "sieben-é.png")
+    with io.TextIOWrapper(io.BytesIO(), "ascii") as stdout:
+        monkeypatch.setattr(sys, "argv", ["app.py", *map(str, trained[1]), "--json", str(path)])
+        monkeypatch.setattr(sys, "stdout", stdout)
+        with pytest.raises(SystemExit):
+            command_line.run(app.main)
+        [row] = json.loads(stdout.buffer.getvalue())
+    assert row["picture"] == str(path)

@@ -67,6 +67,19 @@ def test_a_folder_that_vanishes_is_one_line(tiny, tmp_path, monkeypatch):
         train(folder, tiny, 8)
 
 
+@pytest.mark.parametrize("name", [".", "logs"])
+def test_a_folder_that_vanishes_before_a_save_is_one_line(tiny, tmp_path, monkeypatch, name):
+    folder, write = tmp_path / "run", runs.write
+
+    def vanish(*args):
+        write(*args)
+        shutil.rmtree(folder / name)
+
+    monkeypatch.setattr(runs, "write", vanish)
+    with pytest.raises(UserError, match="^cannot (write|save) [^\n]*(No such file or directory|doesn't exist)"):
+        train(folder, tiny, 8)
+
+
 def test_what_saves_that_were_cut_short_have_left_is_removed(tiny, tmp_path):
     train(tmp_path, tiny, 4)
     left = ["model.ckpt-8.data-00000-of-00001.tempstate17", "model.ckpt-8.index.tempstate9", f"checkpoint.tmp{7:032x}"]

@@ -113,7 +113,7 @@ def _row(path, answer, annotated):
 def _print_summary(args, rows, class_names, output_dir):
     """The summary, or all rows as JSON or CSV."""
     if args.json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        print(json.dumps(rows, indent=1, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
     elif args.csv:
         own = ["picture", "answer", "sure", "probability", "annotated", "error"]
         columns = {name: f"class {name}" if name in own else name for name in class_names}

@@ -25,8 +25,8 @@ class EventFile:
         self._folder.mkdir(parents=True, exist_ok=True)
         stamps = [re.match(r"events\.out\.tfevents\.(\d{10})\.", path.name) for path in self._folder.iterdir()]
         seconds = max([int(time.time()), *(int(stamp[1]) + 1 for stamp in stamps if stamp)])
-        path = self._folder / f"events.out.tfevents.{seconds}.{socket.gethostname()}.{os.getpid()}"
-        self._file = tf.python_io.TFRecordWriter(str(path))
+        self._path = self._folder / f"events.out.tfevents.{seconds}.{socket.gethostname()}.{os.getpid()}"
+        self._file = tf.python_io.TFRecordWriter(str(self._path))
         self._add(file_version="brain.Event:2")
 
     def add_summary(self, summary, step):
@@ -48,5 +48,6 @@ class EventFile:
 
     def flush(self):
         """Hands what was added to the system: it stays even if this process is killed."""
-        with writing(self._folder, tf.errors.OpError):
+        with writing(self._folder, (tf.errors.OpError, OSError)):
             self._file.flush()
+            self._path.stat()  # fails if it was deleted meanwhile

@@ -77,7 +77,7 @@ class Save(CountSteps):
         try:
             self._saver.save(session, str(self._path), global_step=self.step, write_meta_graph=False)
             runs.to_disk(*folder.glob(f"{self._path.name}-{self.step}.*"), folder / "checkpoint", folder)
-        except (tf.errors.OpError, OSError) as error:
+        except (tf.errors.OpError, OSError, ValueError) as error:  # ValueError: the folder is gone
             raise self._failed(error) from None
         self._saved = self.step
 
