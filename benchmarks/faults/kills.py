@@ -69,6 +69,10 @@ def names(folder):
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
+def half_written(folder):
+    return sorted(name for name in names(folder) if PARTS.search(name))
+
+
 def checkpoint(folder, step):
     """SHA-256 of the values of all variables at a step."""
     return hashlib.sha256((folder / f"model.ckpt-{step}.data-00000-of-00001").read_bytes()).hexdigest()
@@ -111,11 +115,10 @@ def main():
             if errors is None:
                 raise UserError(f"the run ended after {done} kills; give a larger --save-steps")
             done += 1
-            left = sorted(name for name in names(folders[1]) if PARTS.search(name))
-            print(f"{done:3}  {moment:36} {', '.join(left) or '–'}", flush=True)
+            print(f"{done:3}  {moment:36} {', '.join(half_written(folders[1])) or '–'}", flush=True)
             faults += [f"after kill {done}: {errors.strip()}"] if "Traceback" in errors else []
         runner.run(commands[1])
-        left = sorted(name for name in names(folders[1]) if PARTS.search(name))
+        left = half_written(folders[1])
         one, other = (curves(log) for log in logs)
         digests = [checkpoint(folder, steps) for folder in folders]
         faults += [f"left: {', '.join(left)}"] if left else []
