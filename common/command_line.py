@@ -20,14 +20,14 @@ for _number, _name in enumerate(("stdin", "stdout", "stderr")):
 
 
 def run(main):
-    """Runs main() as a program: exits with the status it returns (None is 0), and after a UserError with 1."""
+    """Runs main() as a program: exits with the status it returns (None is 0), and after a UserError with its own."""
     sys.stdout.reconfigure(errors="backslashreplace")  # for names of files that the terminal cannot show
     try:
         status = main()
         sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        status = 1
+        status = error.status
     except BrokenPipeError:  # the reader went away, as in `... | head`
         print_nowhere(sys.stdout)
         status = 141  # 128 + SIGPIPE

@@ -12,6 +12,8 @@ def printable(text):
 class UserError(Exception):
     """A mistake that the user can mend. Its text, one line, says what, where and what to do."""
 
+    status = 1  # of the program that ends with it
+
     def __str__(self):
         return printable(super().__str__())
 

@@ -23,7 +23,9 @@ try:
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:  # the user wants to see TensorFlow's messages
         _import_tensorflow()
     else:
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"  # errors only; 2.21 prints some lines before it reads this
+        workers = {"TF_CONFIG", "SLURM_STEP_NUM_TASKS"} & os.environ.keys()
+        # Errors only; of workers not even those: one line tells of a lost one. 2.21 prints some before it reads this.
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3" if workers else "2"
         with quiet_stderr():
             _import_tensorflow()
 except KeyboardInterrupt:

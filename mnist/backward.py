@@ -19,8 +19,8 @@ if not __package__:  # run as a script: the path starts at the repository, not a
 
 from common import command_line
 from common.data import datasets
-from common.graph import batches, device, optimization
-from common.training import arguments, checkpoints, hooks, start, trainer
+from common.graph import batches, device, layers, optimization, towers
+from common.training import arguments, checkpoints, cluster, hooks, launch, start, trainer
 from common.training.event_file import EventFile
 from common.training.report import Report
 from mnist.forward import IMAGE_SIZE, NETWORKS, forward
@@ -32,86 +32,104 @@ AS = "your own pictures: ink on paper, the default; plain, that of TFRecords: th
 IMAGE_MEAN, IMAGE_STD = 0.0, 255.0  # the input is (pixel - mean) / std: 0 is paper, and so is the convolutions' padding
 
 
-def backward(run, data, checkpoint_dir, log_dir, device_name):
+def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE):
     """Trains a network up to the last step of its run, from the newest checkpoint in checkpoint_dir if there is one.
 
-    run: runs.Run. data: datasets.DataSet. checkpoint_dir, log_dir: pathlib.Path. Returns a report.Report, and the
-    number of the signal that ended it early, or None. Raises UserError if the checkpoint does not fit the graph, if
-    training diverges, and if it cannot be saved.
+    run: runs.Run. data: datasets.DataSet. checkpoint_dir, log_dir: pathlib.Path, or None in workers that are not the
+    chief. devices: their names. workers: cluster.Cluster. Returns a report.Report, and the number of the signal that
+    ended it early, or None. Raises UserError if the checkpoint does not fit the graph, if training diverges, and if it
+    cannot be saved.
     """
     recipe, seed = run.recipe, run.seed
     tf.set_random_seed(seed)
-    with tf.device(device_name):
+    with tf.device(devices[0]):
         # Data: uint8, kept on the device, or streamed from the disk.
         train = batches.source(data.train, "train_data")
 
-        # Batch: a function of (seed, global step) alone.
         global_step = tf.train.get_or_create_global_step()
         step = tf.identity(global_step, "step")  # read once, before the train step increments it
-        _, images, labels = batch = step, *batches.shuffled(train, step, recipe.batch_size, seed)
-        affine = recipe.degrees, recipe.scale, recipe.shear, recipe.shift, recipe.edges
-        images = batches.random_affine(images, step, seed, *affine)
-        images = batches.random_mirror(images, step, seed) if recipe.mirror else images
-        images = batches.random_light(images, step, seed, recipe.brightness, recipe.contrast)
-
-        # Logits.
-        x = batches.standardize(images, run.image_mean, run.image_std)
-        with optimization.initialized(recipe):
-            logits = forward(x, True, optimization.regularizer(recipe), run.network, len(run.class_names))
-
-        # Loss: of the data, and the terms that the weights left in a collection.
-        with tf.name_scope("loss"):
-            data_loss = optimization.data_loss(recipe, labels, logits, data.train.labels)
-            loss = tf.reduce_sum([data_loss, *tf.get_collection("losses")], name="sum")  # add_n's order varies
-        with tf.name_scope("accuracy"):
-            accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels), tf.float32))
 
         # Learning rate: warm-up and decay as the recipe says, exponential unless it says otherwise.
         epoch = train.size / recipe.batch_size  # steps
         learning_rate = optimization.learning_rate(recipe, step, run.steps, epoch)
+        optimizer = optimization.optimizer(recipe, learning_rate, run.precision)
+
+        # Towers: one a device, each with its part of the batch. Most runs have one, and the whole batch.
+        parts, batch = [], [step]
+        for tower in towers.over(devices, workers.part):
+            with tower:
+                # Batch, or a part of it: a function of (seed, global step) alone.
+                images, labels = batches.shuffled(train, step, recipe.batch_size, seed)
+                batch += images, labels
+                affine = recipe.degrees, recipe.scale, recipe.shear, recipe.shift, recipe.edges
+                images = batches.random_affine(images, step, seed, *affine)
+                images = batches.random_mirror(images, step, seed) if recipe.mirror else images
+                images = batches.random_light(images, step, seed, recipe.brightness, recipe.contrast)
+
+                # Logits.
+                x = batches.standardize(images, run.image_mean, run.image_std)
+                with optimization.initialized(recipe):
+                    logits = forward(x, True, optimization.regularizer(recipe), run.network, len(run.class_names))
+
+                # Loss: of the data, and the terms that the weights left in a collection.
+                with tf.name_scope("loss"):
+                    data_loss = optimization.data_loss(recipe, labels, logits, data.train.labels)
+                    loss = tf.reduce_sum([data_loss, *tf.get_collection("losses")], name="sum")  # add_n's order varies
+                with tf.name_scope("accuracy"):
+                    right = tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels)
+                    accuracy = tf.reduce_mean(tf.cast(right, tf.float32))
+
+                # Gradients.
+                gradients, variables = zip(*optimizer.compute_gradients(loss), strict=True)
+                parts.append((gradients, tf.get_collection("statistics"), data_loss, loss, accuracy))
+
+        # Mean over the towers, and over all workers if there are such.
+        own, (gradients, statistics, data_loss, loss, accuracy) = towers.mean(parts, workers.mean)
 
         # Train step, after the updates of the batch-norm statistics.
-        optimizer = optimization.optimizer(recipe, learning_rate, run.precision)
-        gradients = optimizer.compute_gradients(loss)
-        with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
-            train_step = optimizer.apply_gradients(gradients, global_step)
+        with tf.control_dependencies(layers.move_statistics(statistics)):
+            train_step = optimizer.apply_gradients(zip(gradients, variables, strict=True), global_step)
 
         # EMA: made inside the control dependency, or nothing would order it after the train step.
         ema = tf.train.ExponentialMovingAverage(recipe.moving_average_decay, global_step)
         with tf.control_dependencies([train_step]), tf.name_scope("moving_averages"):
             averages = ema.apply(tf.trainable_variables() + tf.moving_average_variables())
 
-        summaries = trainer.summarize(images, data_loss, loss, gradients, learning_rate, ema)
+        summaries = trainer.summarize(images, data_loss, loss, zip(own[0], variables, strict=True), learning_rate, ema)
         train_op = tf.group(averages, summaries)
-        evaluators, evaluation_feed = trainer.evaluators(forward, run, data, train, ema)
+        evaluators, evaluation_feed = trainer.evaluators(forward, run, data, train, ema, workers)
 
     # Saver: of every variable, so that a run goes on from its checkpoint as if it had never stopped.
-    saver = tf.train.Saver(save_relative_paths=True)
-    checkpoints.go_on_from(checkpoint_dir)
+    saver, start_weights = tf.train.Saver(save_relative_paths=True), None
+    if workers.is_chief:
+        checkpoints.go_on_from(checkpoint_dir)
+        start_weights = start.weights(run, ema, checkpoint_dir)
 
-    # Hooks: called around each step.
+    # Hooks: called around each step. Workers that are not the chief write nothing.
     log = EventFile(log_dir)  # TensorBoard's
     watched = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate}
     report = Report(run, watched, evaluators, checkpoint_dir, log)  # progress, validation
-    save = hooks.Save(saver, checkpoint_dir, recipe.save_steps, log)
-    stop = hooks.StopOnSignal()  # Ctrl-C
-    last = tf.train.StopAtStepHook(last_step=run.steps)
+    stop = hooks.StopOnSignal(workers)  # Ctrl-C
+    called = [stop, tf.train.StopAtStepHook(last_step=run.steps), report]
+    if workers.size > 1:
+        called.insert(0, hooks.KeepAlike(workers, recipe.save_steps))
+    if workers.is_chief:
+        save = hooks.Save(saver, checkpoint_dir, recipe.save_steps, log)
+        called += [hooks.Summaries(log, batch), save]  # save flushes what those before it log
 
     # Session: with the variables of the newest checkpoint, or their initial values. Loop.
     scaffold = tf.train.Scaffold(
-        saver=saver, init_fn=start.weights(run, ema, checkpoint_dir), local_init_feed_dict=train.feed | evaluation_feed
+        saver=saver, init_fn=start_weights, local_init_feed_dict=train.feed | evaluation_feed
     )
     with (
         tf.name_scope("session"),
         stop,
-        tf.train.MonitoredTrainingSession(
-            checkpoint_dir=str(checkpoint_dir),
-            scaffold=scaffold,
-            config=device.session_config(device_name, run.precision),
-            hooks=[stop, last, report, hooks.Summaries(log, batch), save],  # save flushes what those before it log
-            save_checkpoint_steps=0,  # not by the stock hooks: they would put the logs beside the checkpoints
-            save_summaries_steps=0,
-            log_step_count_steps=0,
+        tf.train.SingularMonitoredSession(  # not MonitoredTrainingSession: that goes on by itself when a worker is lost
+            called,
+            scaffold,
+            workers.target,
+            workers.config or device.session_config(devices, run.precision),
+            checkpoint_dir and str(checkpoint_dir),
         ) as session,
     ):
         while not session.should_stop():
@@ -123,15 +141,20 @@ def main():
     parser = arguments.parser(__doc__, NETWORKS, datasets.MNIST)
     parser.add_argument("--as", choices=READERS, help=AS)
     args = arguments.parse(parser, "mnist", NETWORKS, datasets.MNIST)
+    if args.workers > 1 and not cluster.is_told():
+        return launch.workers(args.workers)
     data = arguments.load(args, NETWORKS, datasets.MNIST, READERS, IMAGE_SIZE, getattr(args, "as"))
     if args.only_pack:
         return 0
     how = IMAGE_MEAN, IMAGE_STD, args.steps, args.seed, args.precision, args.start_from
     run = trainer.describe(args.network, args.recipe, data, *how)
-    with trainer.locked_folders("mnist", args, run) as (run, checkpoint_dir, log_dir):
-        if not trainer.begin(run, checkpoint_dir):
+    with (
+        cluster.join(device.session_config(args.device, args.precision)) as workers,
+        trainer.locked_folders("mnist", args, run, workers) as (run, checkpoint_dir, log_dir),
+    ):
+        if not trainer.begin(run, checkpoint_dir, workers):
             return 0
-        report, stopped_by = backward(run, data, checkpoint_dir, log_dir, args.device)
+        report, stopped_by = backward(run, data, checkpoint_dir, log_dir, args.device, workers)
         return trainer.finish(run, report, stopped_by, checkpoint_dir, log_dir)
 
 

@@ -57,7 +57,7 @@ def train(task, folder, data, recipe, steps, network, seed=1, precision="float32
     """Trains by a task's backward() to a global step, in a new graph; the last checkpoint's variables by name."""
     with tf.Graph().as_default():
         run = described(network, data, recipe, steps, seed, precision)
-        task.backward(run, data, folder, folder / "logs", CPU)
+        task.backward(run, data, folder, folder / "logs", [CPU])
     return variables(checkpoints.latest(folder))
 
 

@@ -66,7 +66,7 @@ def two_steps(name, folder):
         mock.patch.object(random_seed, "get_seed", seed_by_name),
     ):
         run = conftest.described(network, data, recipe, steps=2)
-        backward.backward(run, data, folder, folder / "logs", conftest.CPU)
+        backward.backward(run, data, folder, folder / "logs", [conftest.CPU])
     return run, data
 
 

@@ -43,7 +43,7 @@ def train(folder, data, steps, start_from="none", network="global_average", **ch
     mean_and_std = cifar10.backward.mean_and_std(data.train.images)
     run = trainer.describe(network, recipe, data, *mean_and_std, steps, start_from=start_from)
     with tf.Graph().as_default():
-        cifar10.backward.backward(run, data, folder, folder / "logs", conftest.CPU)
+        cifar10.backward.backward(run, data, folder, folder / "logs", [conftest.CPU])
     return digest(folder / f"model.ckpt-{steps}.data-00000-of-00001")
 
 

@@ -180,9 +180,9 @@ def test_a_run_computes_in_its_precision(tiny, tiny_shapes, tmp_path, monkeypatc
         conftest.train(cifar10.backward, tmp_path, tiny_shapes, recipe, 1, network, precision="bfloat16")
     assert asked == ["bfloat16", "bfloat16"]
     monkeypatch.undo()
-    options = device.session_config(CPU, "bfloat16").graph_options.rewrite_options
+    options = device.session_config([CPU], "bfloat16").graph_options.rewrite_options
     assert options.auto_mixed_precision_onednn_bfloat16 == 1 and options.auto_mixed_precision == 0
-    options = device.session_config("/device:GPU:0", "float16").graph_options.rewrite_options
+    options = device.session_config(["/device:GPU:0"], "float16").graph_options.rewrite_options
     assert options.auto_mixed_precision_onednn_bfloat16 == 0 and options.auto_mixed_precision == 1
 
 
@@ -198,7 +198,7 @@ def test_a_signal_is_told_and_what_was_done_is_saved(tiny, tiny_shapes, tmp_path
         after_run(self, run_context, run_values)
 
     monkeypatch.setattr(hooks.StopOnSignal, "after_run", signalled)
-    report, stopped_by = task.backward(run, data, tmp_path, tmp_path / "logs", CPU)
+    report, stopped_by = task.backward(run, data, tmp_path, tmp_path / "logs", [CPU])
     assert stopped_by == 15 and report.step == checkpoints.step(checkpoints.latest(tmp_path)) == 1
 
 

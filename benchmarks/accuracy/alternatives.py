@@ -98,7 +98,7 @@ def train(network, recipe, data, steps, seed):
     backward.forward = network
     quiet = contextlib.redirect_stdout(io.StringIO())
     with tempfile.TemporaryDirectory() as folder, tf.Graph().as_default(), quiet:
-        report, stopped = backward.backward(run, data, Path(folder), Path(folder) / "logs", runner.CPU)
+        report, stopped = backward.backward(run, data, Path(folder), Path(folder) / "logs", [runner.CPU])
     if stopped:
         sys.exit(128 + stopped)
     return report

@@ -70,7 +70,7 @@ def first_step(task, begun):
     import tensorflow.compat.v1 as tf
 
     parts.switch("the rest")
-    run = tf.train.MonitoredSession.run
+    run = tf.train.SingularMonitoredSession.run
 
     def run_once(session, *args, **kwargs):
         parts.switch("first step")
@@ -86,12 +86,12 @@ def first_step(task, begun):
             (backward, "backward", "graph: the step"),
             (trainer, "evaluators", "graph: evaluations"),
             (trainer, "summarize", "graph: summaries"),
-            (tf.train, "MonitoredTrainingSession", "session and initial values"),
+            (tf.train, "SingularMonitoredSession", "session and initial values"),
             (event_file.EventFile, "add_graph", "graph for TensorBoard"),
             (hooks.Summaries, "begin", "graph: summaries"),
         ):
             patches.enter_context(parts.of(owner, attribute, name))
-        patches.enter_context(mock.patch.object(tf.train.MonitoredSession, "run", run_once))
+        patches.enter_context(mock.patch.object(tf.train.SingularMonitoredSession, "run", run_once))
         try:
             command_line.run(backward.main)
         except Done as done:

@@ -26,7 +26,7 @@ class Network:
             [self._gradient] = tf.gradients(tf.gather(logits, self._class, batch_dims=1), self._x)
             variables = checkpoints.averages(run, raw)
             saver = tf.train.Saver(variables)
-            self._session = tf.Session(config=device.session_config(device_name))
+            self._session = tf.Session(config=device.session_config([device_name]))
             checkpoints.restore(self._session, saver, variables, checkpoint)
 
     def probabilities(self, images):

@@ -4,6 +4,8 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from common.graph import towers
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -67,14 +69,18 @@ def on_device(split, name):
 def shuffled(data, step, batch_size, seed):
     """The batch of a step: images float32 [batch_size, height, width, channels] in 0–255, labels int32 [batch_size].
 
+    In a tower, its part of that batch.
+
     Each epoch is a permutation of the data, keyed by (seed, epoch), and batches run on from one epoch into the next.
     So a batch depends on (seed, step) alone: nothing has to be saved for a later run to continue the same stream.
     step: scalar int64 tensor, 0 at the first batch.
     """
+    first, end = towers.part().range(batch_size)
+
     def indices(step):
-        position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+        position = step * batch_size + tf.range(first, end, dtype=tf.int64)
         epoch, offset = position // data.size, position % data.size
-        key = tf.stack([tf.fill([batch_size], tf.constant(seed, tf.int64)), epoch, tf.zeros_like(epoch)], axis=1)
+        key = tf.stack([tf.fill([end - first], tf.constant(seed, tf.int64)), epoch, tf.zeros_like(epoch)], axis=1)
         last = tf.constant(data.size - 1, tf.int64)
         return tf.raw_ops.RandomIndexShuffle(index=offset, seed=key, max_index=last, rounds=ROUNDS)
 
@@ -98,10 +104,10 @@ def _read_ahead(data, step, indices):
         return tf.identity(images), tf.identity(labels)
 
 
-def in_order(data, start, batch_size):
-    """Examples start, start + 1, … (scalar int64 tensor): at most batch_size, fewer where the data ends."""
+def in_order(data, first, end):
+    """Examples first, first + 1, … up to end, without that one: scalar int64 tensors."""
     with tf.name_scope("batch"):
-        return _cast(*data.take(tf.range(start, tf.minimum(start + batch_size, data.size))))
+        return _cast(*data.take(tf.range(first, end)))
 
 
 def _cast(images, labels):
@@ -127,7 +133,7 @@ def random_affine(images, step, seed, degrees, scale, shear, shift, edges="black
     with tf.name_scope("random_affine"):
         height, width = images.shape.as_list()[1:3]
         turn, stretch_x, stretch_y, slant, move_x, move_y = tf.unstack(
-            tf.random.stateless_uniform([6, tf.shape(images)[0]], _key(seed, step, "affine"), minval=-1.0)
+            _drawn(images, (seed, step, "affine"), before=[6], minval=-1.0)
         )
         cos, sin = tf.cos(turn * np.radians(degrees)), tf.sin(turn * np.radians(degrees))
         stretch_x, stretch_y = (tf.exp(s * np.log1p(scale)) for s in (stretch_x, stretch_y))
@@ -160,7 +166,7 @@ def random_crop(images, step, seed, padding, size):
         return images
     with tf.name_scope("random_crop"):
         places = side + 2 * padding - size + 1
-        corner = tf.random.stateless_uniform([tf.shape(images)[0], 2], _key(seed, step, "crop"), 0, places, tf.int32)
+        corner = _drawn(images, (seed, step, "crop"), each=[2], minval=0, maxval=places, dtype=tf.int32)
         rows = _reflected(corner[:, :1] - padding + tf.range(size), side)
         columns = _reflected(corner[:, 1:] - padding + tf.range(size), side)
         return tf.gather(tf.gather(images, rows, batch_dims=1), columns, axis=2, batch_dims=1)
@@ -175,7 +181,7 @@ def _reflected(positions, size):
 def random_mirror(images, step, seed):
     """Swaps left and right of each image with probability ½, keyed by (seed, step)."""
     with tf.name_scope("random_mirror"):
-        swap = tf.random.stateless_uniform([tf.shape(images)[0]], _key(seed, step, "mirror")) < 0.5
+        swap = _drawn(images, (seed, step, "mirror")) < 0.5
         return tf.where(swap, mirror(images), images)
 
 
@@ -192,8 +198,8 @@ def cutout(images, step, seed, size, fill):
     if not size:
         return images
     with tf.name_scope("cutout"):
-        batch, (height, width) = tf.shape(images)[0], images.shape.as_list()[1:3]
-        corner = tf.random.stateless_uniform([batch, 2], _key(seed, step, "cutout"))  # 0 to 1
+        height, width = images.shape.as_list()[1:3]
+        corner = _drawn(images, (seed, step, "cutout"), each=[2])  # 0 to 1
         corner = tf.cast(corner * tf.constant([height, width], tf.float32), tf.int32) - size // 2
         rows, columns = tf.range(height) - corner[:, :1], tf.range(width) - corner[:, 1:]  # in the square: 0 … size - 1
         inside_rows, inside_columns = ((line >= 0) & (line < size) for line in (rows, columns))
@@ -211,7 +217,7 @@ def random_light(images, step, seed, brightness, contrast):
         return images
     with tf.name_scope("random_light"):
         shift, stretch = tf.unstack(
-            tf.random.stateless_uniform([2, tf.shape(images)[0], 1, 1, 1], _key(seed, step, "light"), minval=-1.0)
+            _drawn(images, (seed, step, "light"), before=[2], each=[1, 1, 1], minval=-1.0)
         )
         mean = tf.reduce_mean(images, axis=[1, 2], keepdims=True)
         return (images - mean) * (1 + contrast * stretch) + mean + brightness * shift
@@ -222,10 +228,16 @@ def random_color(images, step, seed, most):
     if not most:
         return images
     with tf.name_scope("random_color"):
-        shape = tf.shape(images)[0], 1, 1, images.shape[-1]
-        return images * (1 + most * tf.random.stateless_uniform(shape, _key(seed, step, "color"), minval=-1.0))
+        each = [1, 1, images.shape[-1]]
+        return images * (1 + most * _drawn(images, (seed, step, "color"), each=each, minval=-1.0))
 
 
-def _key(seed, step, name):
-    """The seed of a stateless operation: another one for each seed, step and name."""
-    return tf.stack([tf.constant(seed ^ zlib.crc32(name.encode()), tf.int64), step])
+def _drawn(images, key, before=(), each=(), **limits):
+    """Random numbers [*before, images, *each], of tf.random.stateless_uniform with these limits: 0 to 1 unless told.
+
+    key: (seed, step, name): others for each. In a tower, its part of those for the whole batch.
+    """
+    seed, step, name = key
+    key = tf.stack([tf.constant(seed ^ zlib.crc32(name.encode()), tf.int64), step])
+    shape = [*before, towers.part().count * tf.shape(images)[0], *each]
+    return towers.part().of(tf.random.stateless_uniform(shape, key, **limits), axis=len(before))

@@ -1,5 +1,7 @@
 """Where a graph runs: the name that a user gives, the session that goes with it, and its precision."""
 
+import re
+
 from common.errors import UserError
 
 import tensorflow.compat.v1 as tf
@@ -11,37 +13,55 @@ PRECISIONS = {  # name: the kind of device, and Grappler's option that lets conv
 }
 
 
-def resolve(name):
-    """Turns auto, cpu, gpu or a TensorFlow name such as /device:GPU:1 into the name of a device that is there.
+def resolve(name, cpus=1):
+    """Turns auto, cpu, gpu, gpu:1 or a TensorFlow name such as /device:GPU:1 into the name of a device that is there.
 
-    auto is the first GPU, or the CPU where there is none. Does not touch a GPU's memory.
-    Raises UserError, which lists the devices there are, for any other.
+    auto is the first GPU, or the CPU where there is none. cpus: as how many devices the CPU counts. Does not touch a
+    GPU's memory. Raises UserError, which lists the devices there are, for any other.
     """
     gpus = [f"/device:GPU:{i}" for i in range(len(tf.config.list_physical_devices("GPU")))]
-    available = ["/device:CPU:0", *gpus]
+    available = [*(f"/device:CPU:{i}" for i in range(cpus)), *gpus]
     aliases = {"auto": (gpus or available)[0], "cpu": "/device:CPU:0", "gpu": "/device:GPU:0"}
-    device = aliases.get(name.lower(), name)
+    device = aliases.get(name.lower(), re.sub(r"(?i)^(cpu|gpu)(?=:)", lambda kind: f"/device:{kind[0].upper()}", name))
     if device not in available:
         raise UserError(f"no device {name!r} on this machine; there is: {', '.join(available)}")
     return device
 
 
-def session_config(device, precision="float32"):
-    """ConfigProto for a graph on `device`: GPU memory grows on demand, so that trainer and tester share one card.
+def resolve_all(names):
+    """Turns what --device of a trainer takes into the names of its devices: one name, several with commas, or "gpus".
 
-    precision: of PRECISIONS. The variables stay float32, and so does what would lose by less, such as sums.
+    The CPU may be taken as several devices, cpu:0,cpu:1: that is to try towers, not to be faster. Raises what resolve()
+    raises.
+    """
+    if names.lower() == "gpus":
+        names = ",".join(f"gpu:{i}" for i in range(len(tf.config.list_physical_devices("GPU")))) or "gpu"
+    each = names.split(",")
+    devices = tuple(resolve(name.strip(), cpus=sum("cpu" in name.lower() for name in each) or 1) for name in each)
+    if len(set(devices)) < len(devices):
+        raise UserError(f"--device {names} names a device twice")
+    return devices
+
+
+def session_config(devices, precision="float32"):
+    """ConfigProto for a graph on these devices: GPU memory grows on demand, so that trainer and tester share one card.
+
+    devices: their names. precision: of PRECISIONS. The variables stay float32, and so does what would lose by less,
+    such as sums.
     """
     config = tf.ConfigProto(allow_soft_placement=True)  # an operation without a GPU kernel runs on the CPU
     config.gpu_options.allow_growth = True
-    if "CPU" in device:
+    if all("CPU" in device for device in devices):
         config.device_count["GPU"] = 0
+        config.device_count["CPU"] = len(devices)
     if option := PRECISIONS[precision][1]:
         setattr(config.graph_options.rewrite_options, option, 1)  # RewriterConfig.ON
     return config
 
 
-def check_precision(precision, device):
-    """Raises UserError if a device does not compute in that precision."""
+def check_precision(precision, devices):
+    """Raises UserError if one of the devices does not compute in that precision."""
     kind, _ = PRECISIONS[precision]
-    if kind not in device:
-        raise UserError(f"--precision {precision} needs a {kind}, and this would run on {device}")
+    for device in devices:
+        if kind not in device:
+            raise UserError(f"--precision {precision} needs a {kind}, and this would run on {device}")

@@ -5,6 +5,8 @@ Weights are penalised through the collection "losses"; outputs go to the collect
 
 import zlib
 
+from common.graph import towers
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -188,8 +190,9 @@ def flatten(x):
 def batch_norm(x, train, name, decay=0.9, epsilon=1e-3):
     """Batch normalisation (Ioffe and Szegedy, 2015) over all but the channels.
 
-    In training by the batch's mean and variance, and the updates of the moving ones go to UPDATE_OPS; else by the
-    moving ones. Those are in MOVING_AVERAGE_VARIABLES, so that an EMA averages and restores them with the weights.
+    In training by the mean and variance of the batch, or of a tower's part of it. By how much they change the moving
+    ones goes to the collection "statistics", for move_statistics(). Else by the moving ones. Those are in
+    MOVING_AVERAGE_VARIABLES, so that an EMA averages and restores them with the weights.
     """
     with tf.variable_scope(name):
         channels = x.shape[-1:]
@@ -205,18 +208,28 @@ def batch_norm(x, train, name, decay=0.9, epsilon=1e-3):
             )[0]
         y, mean, variance = tf.nn.fused_batch_norm(x, scale, offset, epsilon=epsilon)
         for moving, batch in ((moving_mean, mean), (moving_variance, variance)):
-            update = moving.assign_sub((1 - decay) * (moving - batch), read_value=False)
-            tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, update)
+            tf.add_to_collection("statistics", (1 - decay) * (moving - batch))
         return y
+
+
+def move_statistics(changes):
+    """Operations that change the moving statistics: by the collection "statistics", or its mean over towers."""
+    pairs = zip(tf.moving_average_variables(), changes, strict=True)
+    return [moving.assign_sub(change, read_value=False) for moving, change in pairs]
 
 
 def dropout(x, rate, train, name):
     """In training sets each element to 0 with probability `rate` and scales the others up; else x.
 
-    The mask is keyed by (graph seed, name, global step), so a resumed run draws the same ones.
+    The mask is keyed by (graph seed, name, global step), so a resumed run draws the same ones. In a tower it is a part
+    of the mask of the whole batch.
     """
     if not train:
         return x
     seed = tf.constant((tf.get_default_graph().seed or 0) ^ zlib.crc32(name.encode()), tf.int64)
     key = tf.stack([seed, tf.train.get_or_create_global_step()])
-    return tf.nn.experimental.stateless_dropout(x, rate, seed=key)
+    part = towers.part()
+    if part.count == 1:
+        return tf.nn.experimental.stateless_dropout(x, rate, seed=key)
+    whole = tf.ones([part.count * x.shape[0], *x.shape[1:]])
+    return x * part.of(tf.nn.experimental.stateless_dropout(whole, rate, seed=key))

@@ -1,6 +1,6 @@
 """What a recipe names: loss, penalty of the weights, their initial values, learning rate and optimiser."""
 
-from common.graph import layers
+from common.graph import layers, towers
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -55,6 +55,7 @@ LOSSES = {"cross_entropy": _cross_entropy, "mean_squared_error": _mean_squared_e
 def data_loss(recipe, labels, logits, train_labels=()):
     """The recipe's loss of a batch, float32 scalar: the mean over the images, or the sum.
 
+    In a tower, a part of it: the mean over the towers is the loss of the batch.
     labels: int32 [batch]. logits: float32 [batch, classes]. train_labels: int [n], all; where the recipe balances
     the classes, an image weighs in inverse proportion to how many there are of its class, 1 on average.
     """
@@ -67,7 +68,7 @@ def data_loss(recipe, labels, logits, train_labels=()):
             counts = np.bincount(train_labels, minlength=classes)
             weights = len(train_labels) / np.count_nonzero(counts) / counts.clip(1)
             each *= tf.gather(tf.constant(weights, tf.float32), labels)
-        return tf.reduce_sum(each) if recipe.reduction == "sum" else tf.reduce_mean(each)
+        return towers.part().count * tf.reduce_sum(each) if recipe.reduction == "sum" else tf.reduce_mean(each)
 
 
 def regularizer(recipe):

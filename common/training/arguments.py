@@ -34,6 +34,10 @@ def parser(description, networks, family):
         "--in-memory", metavar="GB", type=float,
         help="your own pictures are read from the disk if they take more, held twice (default: half of what is free)",
     )
+    parser.add_argument(
+        "--workers", metavar="N", type=command_line.positive(int, 1024), default=1,
+        help="train by N processes on this machine, each with its share of the cores (1)",
+    )
     parser.add_argument("--only-pack", action="store_true", help="pack your own pictures, and do not train")
     parser.epilog = _recipe_table(networks)
     return parser
@@ -61,7 +65,7 @@ def parse(parser, task, networks, family):
         args.start_from = "pretrained" if args.network == known else "none"
     if args.start_from != "none":
         args.start_from = checkpoints.named(pretrained if args.start_from == "pretrained" else args.start_from)
-    args.device = device.resolve(args.device)
+    args.device = device.resolve_all(args.device)
     device.check_precision(args.precision, args.device)
     recipe = networks[args.network].RECIPE
     recipe = recipe.for_own(1000, 32, learnt=True) if args.own else recipe

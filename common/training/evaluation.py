@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from common.graph import batches
+from common.training import cluster
 from common.training.event_file import EventFile
 
 import numpy as np
@@ -91,20 +92,25 @@ def calibrated(forward, run, images):
     return unscaled, tf.nn.softmax(unscaled / run.temperature, name="probabilities")
 
 
-def evaluator(data, network, name="evaluation"):
+def evaluator(data, network, name="evaluation", workers=cluster.ALONE):
     """Builds the evaluation of a batches.source() in the current graph; `network` gives the logits of images.
 
-    Returns a function of a session that runs over the whole split, each image once, and gives an Evaluation.
+    Returns a function of a session that runs over the whole split, each image once, and gives an Evaluation. Workers
+    take a part of each batch, and all call it.
     """
     with tf.name_scope(name):
         start = tf.placeholder(tf.int64, [], "start")
         batch_size = min(BATCH_SIZE, max(1, PIXELS // int(np.prod(data.images.shape[1:3]))))
-        images, labels = batches.in_order(data, start, batch_size)
-        fetches = tf.nn.softmax(network(images)), labels
+        end = tf.minimum(start + batch_size, data.size)
+        first, last = workers.part.range(end - start)
+        images, labels = batches.in_order(data, start + first, start + last)
+        found = tf.concat([tf.nn.softmax(network(images)), tf.cast(labels, tf.float32)[:, None]], axis=1)
+        found = workers.rows(found, first, end - start, batch_size)
 
     def evaluate(session):
-        parts = [session.run(fetches, {start: i}) for i in range(0, data.size, batch_size)]
-        return Evaluation(*map(np.concatenate, zip(*parts, strict=True)))
+        parts = [session.run(found, {start: i}) for i in range(0, data.size, batch_size)]
+        rows = np.concatenate(parts)
+        return Evaluation(rows[:, :-1], rows[:, -1].astype(np.int32))
 
     return evaluate
 

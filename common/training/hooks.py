@@ -3,6 +3,7 @@
 A hook is called around each session.run(train_op); its `after_run` may ask the loop to stop.
 """
 
+import hashlib
 import os
 import shutil
 import signal
@@ -33,6 +34,38 @@ class CountSteps(tf.train.SessionRunHook):
 
     def after_step(self, run_context, results):
         """Called after each step with what before_run asked for."""
+
+
+class KeepAlike(CountSteps):
+    """Gives the workers the chief's variables before the first step. Checks that they still have the same at each save.
+
+    To be called before other hooks. Raises UserError if they have not.
+    """
+
+    def __init__(self, workers, every):
+        """workers: a cluster.Cluster. every: steps between saves."""
+        self._workers, self._every = workers, every
+
+    def begin(self):
+        self._copying, self._bits = self._workers.copied_from_chief(tf.global_variables())
+        self._streams = tf.get_collection(tf.GraphKeys.TABLE_INITIALIZERS)
+
+    def after_create_session(self, session, coord):
+        session.run(self._copying)
+        session.run(self._streams)  # which begin at the step that the chief is at
+        super().after_create_session(session, coord)
+        self._check(session)
+
+    def after_step(self, run_context, results):
+        if self.step % self._every == 0:
+            self._check(run_context.session)
+
+    def end(self, session):
+        self._check(session)
+
+    def _check(self, session):
+        digest = hashlib.sha256(session.run(self._bits)).hexdigest()
+        self._workers.check_alike({f"SHA-256 of the variables at step {self.step}": digest})
 
 
 class NotFinite(UserError):
@@ -131,10 +164,15 @@ class Summaries(CountSteps):
 class StopOnSignal(tf.train.SessionRunHook):
     """On SIGINT, SIGTERM or SIGHUP lets the step end and the other hooks save. The same signal again ends it at once.
 
-    A context manager too: the signals are caught within it.
+    Workers agree on the step: it is the next one, and a signal to one of them is enough. A context manager too: the
+    signals are caught within it.
     """
 
-    received = None  # the signal's number
+    received = None  # the signal's number; SIGTERM where it was another worker that received one
+
+    def __init__(self, workers=None):
+        """workers: a cluster.Cluster, if it has more than one."""
+        self._workers = workers
 
     def __enter__(self):
         numbers = [signal.SIGINT, signal.SIGTERM]
@@ -172,6 +210,12 @@ class StopOnSignal(tf.train.SessionRunHook):
     def _on_signal(self, number, frame):
         self.received = self.received or number  # SIGINT and SIGTERM at once are a first signal each
 
+    def before_run(self, run_context):
+        if not self._workers or self._workers.size == 1:
+            return None
+        return tf.train.SessionRunArgs(self._workers.stopping, {self._workers.stop: float(bool(self.received))})
+
     def after_run(self, run_context, run_values):
-        if self.received:
+        if self.received if run_values.results is None else run_values.results:
+            self.received = self.received or signal.SIGTERM
             run_context.request_stop()

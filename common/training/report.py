@@ -18,7 +18,7 @@ class Report(CountSteps):
     "validation" first; each is a function of a session that gives an evaluation.Evaluation. They are called at every
     save_steps of the recipe, and at the last step, not where a signal stops the run before. run.json in checkpoint_dir
     gets the accuracy, and at the last step the temperature, before the checkpoint: a kill loses neither. log: an
-    EventFile.
+    EventFile. Without a checkpoint_dir, as in workers that are not the chief, it shows and writes nothing.
     """
 
     def __init__(self, run, watched, evaluators, checkpoint_dir, log):
@@ -34,7 +34,7 @@ class Report(CountSteps):
         self._started = self._reported_at = time.perf_counter()
         self._bar = tqdm(
             total=self._run.steps, initial=self.step, bar_format="{n}/{total} {bar} {remaining} left{postfix}",
-            dynamic_ncols=True, disable=None,  # None: no bar where standard error is not a terminal
+            dynamic_ncols=True, disable=None if self._checkpoint_dir else True,  # None: only on a terminal
         )
 
     def before_run(self, run_context):
@@ -60,6 +60,8 @@ class Report(CountSteps):
         results = {name: evaluate(session) for name, evaluate in self._evaluators.items()}
         accuracies = {name: result.accuracy for name, result in results.items()}
         self.validation = results["validation"]
+        if not self._checkpoint_dir:
+            return
         measured = {"validation_accuracy": self.validation.accuracy}
         if self.step == self._run.steps:
             self.temperature = measured["temperature"] = calibration.temperature(*self.validation)

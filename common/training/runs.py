@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import hashlib
 import os
 import re
 import time
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Generic, Literal, TypeVar
 
+from common.command_line import ROOT
 from common.data import datasets, sources
 from common.errors import UserError, writing
 from common.graph.device import PRECISIONS
@@ -207,6 +209,15 @@ def continued(directory, run):
             "choose another --checkpoint-dir, or delete the folder"
         )
     return dataclasses.replace(run, **{name: getattr(before, name) for name in MEASURED})
+
+
+def what_all_share(run):
+    """What workers must have in common, a dict: the run but for what each has of its own, and the program's files."""
+    own = {"dataset_folder", "dataset_source", "start_from", "test_accuracy", *MEASURED}
+    digest = hashlib.sha256()
+    for path in sorted(path for room in ("common", "mnist", "cifar10") for path in (ROOT / room).rglob("*.py")):
+        digest.update(path.read_bytes())
+    return {key: value for key, value in _flat(run).items() if key not in own} | {"program": digest.hexdigest()[:12]}
 
 
 def _flat(run):

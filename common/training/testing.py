@@ -51,7 +51,7 @@ def test(forward, run, split, paths, device_name, *, raw=False, tta=False, skip_
         variables = checkpoints.averages(run, raw)
         saver = tf.train.Saver(variables)
 
-        with tf.Session(config=device.session_config(device_name)) as session:
+        with tf.Session(config=device.session_config([device_name])) as session:
             session.run(tf.local_variables_initializer(), data.feed)
             for path in paths:
                 try:

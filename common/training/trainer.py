@@ -6,8 +6,8 @@ import signal
 
 from common.command_line import ROOT, shown
 from common.errors import UserError, writing
-from common.graph import batches
-from common.training import calibration, checkpoints, evaluation, hooks, runs
+from common.graph import batches, towers
+from common.training import calibration, checkpoints, cluster, evaluation, hooks, runs
 from common.training import recipe as recipes
 
 import numpy as np
@@ -51,11 +51,15 @@ def describe(
 
 
 @contextlib.contextmanager
-def locked_folders(task, args, run):
+def locked_folders(task, args, run, workers):
     """The run as it goes on there, its folder of checkpoints, and of logs, while no other trainer is at work there.
 
-    Raises UserError if the folder holds another run, or another trainer is at work there.
+    Of workers that are not the chief: the run, None and None. Raises UserError if the folder holds another run, or
+    another trainer is at work there.
     """
+    if not workers.is_chief:
+        yield run, None, None
+        return
     checkpoint_dir = runs.folder(args.checkpoint_dir, task, run.network, run.dataset)
     log_dir = runs.folder(args.log_dir, task, run.network, run.dataset) / "train"
     log_dir.mkdir(parents=True, exist_ok=True)
@@ -63,12 +67,22 @@ def locked_folders(task, args, run):
         yield runs.continued(checkpoint_dir, run), checkpoint_dir, log_dir
 
 
-def begin(run, checkpoint_dir):
-    """Whether there are steps to train: then writes run.json. Prints which, or that there are none."""
-    title, done = f"{run.network} on {run.dataset_title}", checkpoints.step(checkpoints.newest_whole(checkpoint_dir))
+def begin(run, checkpoint_dir, workers=cluster.ALONE):
+    """Whether there are steps to train: then writes run.json. Prints which, or that there are none.
+
+    Raises UserError if the workers are not to train the same run, by the same program.
+    """
+    title, done = f"{run.network} on {run.dataset_title}", 0
+    if workers.is_chief:
+        done = checkpoints.step(checkpoints.newest_whole(checkpoint_dir))
+    done = workers.exchange(done)[0]
+    workers.check_alike(runs.what_all_share(run))
+    if not workers.is_chief:
+        return done < run.steps
     if done < run.steps:
         runs.write(checkpoint_dir, run)
-        print(f"{title}: step {done} to {run.steps}", flush=True)
+        together = f", {workers.size} workers" if workers.size > 1 else ""
+        print(f"{title}: step {done} to {run.steps}{together}", flush=True)
         return True
     # The other schedules end at a step that was fixed at the start.
     more = "; --steps N trains on" if run.recipe.schedule in recipes.LASTING else ""
@@ -76,7 +90,7 @@ def begin(run, checkpoint_dir):
     return False
 
 
-def evaluators(forward, run, data, train, ema):
+def evaluators(forward, run, data, train, ema, workers):
     """Evaluations with the moving averages of the weights, in the graph that trains.
 
     forward: the task's. data: datasets.DataSet. train: its training images, a batches.OnDevice. Returns a dict from the
@@ -93,7 +107,7 @@ def evaluators(forward, run, data, train, ema):
         splits |= {"training_set": train, "test": batches.source(data.test, "test_data")}
     with tf.variable_scope(tf.get_variable_scope(), reuse=True, custom_getter=average):
         functions = {
-            name: evaluation.evaluator(split, lambda images: evaluation.logits(forward, run, images), name)
+            name: evaluation.evaluator(split, lambda images: evaluation.logits(forward, run, images), name, workers)
             for name, split in splits.items()
         }
     return functions, {key: array for split in splits.values() for key, array in split.feed.items()}
@@ -106,7 +120,7 @@ def summarize(images, data_loss, loss, gradients, learning_rate, ema):
     gradients: (gradient, variable) pairs. Returns the operation that averages the losses: run it with each step.
     """
     losses = {"loss/total": loss, "loss/data": data_loss}
-    losses |= {f"penalty/{term.op.name}": term for term in tf.get_collection("losses")}
+    losses |= {f"penalty/{term.op.name}": term for term in map(towers.plain, tf.get_collection("losses"))}
     average = tf.train.ExponentialMovingAverage(0.9, zero_debias=True, name="average")
     averaging = average.apply(list(losses.values()))
     for name, value in losses.items():
@@ -120,7 +134,7 @@ def summarize(images, data_loss, loss, gradients, learning_rate, ema):
         for kind, value in ("weights", variable), ("averages", ema.average(variable)), ("gradients", gradient):
             tf.summary.histogram(f"{kind}/{variable.op.name}", value, collections=[hooks.PICTURES])
     for activation in tf.get_collection(tf.GraphKeys.ACTIVATIONS):
-        name = activation.op.name
+        name = towers.plain_name(activation)
         tf.summary.histogram(f"activations/{name}", activation, collections=[hooks.PICTURES])
         if activation.op.type == "Relu":  # others are hardly ever 0
             with tf.name_scope("zero_fractions/"):  # with the slash: the same scope each time
@@ -136,6 +150,8 @@ def finish(run, report, stopped_by, checkpoint_dir, log_dir):
     0, or 128 + that number.
     """
     title = f"{run.network} on {run.dataset_title}"
+    if not checkpoint_dir:  # a worker that is not the chief
+        return 128 + stopped_by if stopped_by else 0
     if stopped_by:
         name = signal.Signals(stopped_by).name
         print(f"stopped by {name} at step {report.step} of {run.steps}; the same command goes on from there")

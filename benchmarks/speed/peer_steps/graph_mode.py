@@ -29,7 +29,7 @@ def training(logits, labels, optimizer):
     loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
     # Ungated, or multiply_adds() would count the gradient for the images, which Grappler leaves out in any case.
     gradients = optimizer.compute_gradients(loss, gate_gradients=tf.train.Optimizer.GATE_NONE)
-    with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+    with tf.control_dependencies(layers.move_statistics(tf.get_collection("statistics"))):
         return loss, optimizer.apply_gradients(gradients, tf.train.get_or_create_global_step())
 
 
