@@ -65,7 +65,7 @@ def test_learning_rate_at_chosen_steps(tiny, tmp_path):
 def test_loss_is_that_of_the_data_plus_every_penalty(tiny, tmp_path, graph):
     recipe = TINY["fully_connected"]
     run = conftest.described("fully_connected", tiny, recipe, steps=1)
-    backward.backward(run, tiny, tmp_path, tmp_path / "logs", CPU)
+    backward.backward(run, tiny, tmp_path, tmp_path / "logs", [CPU])
     initial = train(tmp_path / "frozen", tiny, 1, learning_rate=0.0)
     penalties = 0
     for layer in ("hidden", "logits"):

@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from common.errors import UserError
 from common.graph import towers
 
 import numpy as np
@@ -69,13 +70,16 @@ def on_device(split, name):
 def shuffled(data, step, batch_size, seed):
     """The batch of a step: images float32 [batch_size, height, width, channels] in 0–255, labels int32 [batch_size].
 
-    In a tower, its part of that batch.
+    In a tower, its part of that batch. Raises UserError if the batch cannot be parted evenly.
 
     Each epoch is a permutation of the data, keyed by (seed, epoch), and batches run on from one epoch into the next.
     So a batch depends on (seed, step) alone: nothing has to be saved for a later run to continue the same stream.
     step: scalar int64 tensor, 0 at the first batch.
     """
-    first, end = towers.part().range(batch_size)
+    part = towers.part()
+    if batch_size % part.count:
+        raise UserError(f"batch_size {batch_size} makes no {part.count} equal parts; set another batch_size")
+    first, end = part.range(batch_size)
 
     def indices(step):
         position = step * batch_size + tf.range(first, end, dtype=tf.int64)
