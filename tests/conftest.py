@@ -53,11 +53,11 @@ def variables(path):
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
-def train(task, folder, data, recipe, steps, network, seed=1, precision="float32"):
+def train(task, folder, data, recipe, steps, network, seed=1, precision="float32", devices=(CPU,)):
     """Trains by a task's backward() to a global step, in a new graph; the last checkpoint's variables by name."""
     with tf.Graph().as_default():
         run = described(network, data, recipe, steps, seed, precision)
-        task.backward(run, data, folder, folder / "logs", [CPU])
+        task.backward(run, data, folder, folder / "logs", devices)
     return variables(checkpoints.latest(folder))
 
 
@@ -91,10 +91,13 @@ def call(monkeypatch, capsys):
 
 @pytest.fixture
 def program(tmp_path):
-    """program(script, *flags) starts a script from another working directory, as a user would; Popen, text pipes."""
+    """program(script, *flags) starts a script from another working directory, as a user would; Popen, text pipes.
+
+    By name: variables of its environment.
+    """
     started = []
 
-    def program(script, *flags):
+    def program(script, *flags, **variables):
         folders = ["--checkpoint-dir", tmp_path / "checkpoints", "--log-dir", tmp_path / "logs"]
         process = subprocess.Popen(
             [sys.executable, ROOT / script, *folders, *map(str, flags)],
@@ -102,7 +105,7 @@ def program(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment(),
+            env=environment() | variables,
         )
         started.append(process)
         return process

@@ -11,6 +11,7 @@ from mnist.forward import NETWORKS
 
 import conftest
 import pytest
+from conftest import CPU
 
 TINY = {name: dataclasses.replace(module.RECIPE, batch_size=8, save_steps=4) for name, module in NETWORKS.items()}
 RUN = runs.Run(
@@ -25,10 +26,10 @@ def slow_but(quick, names):
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
-def train(folder, data, steps, network="fully_connected", seed=1, precision="float32", **changes):
+def train(folder, data, steps, network="fully_connected", seed=1, precision="float32", devices=(CPU,), **changes):
     """Trains an MNIST network on tiny data to a global step; the last checkpoint's variables by name."""
     recipe = dataclasses.replace(TINY[network], **changes)
-    return conftest.train(backward, folder, data, recipe, steps, network, seed, precision)
+    return conftest.train(backward, folder, data, recipe, steps, network, seed, precision, devices)
 
 
 def scalars(log_dir, tag):
@@ -40,11 +41,11 @@ def scalars(log_dir, tag):
     return {e.step: e.value for e in shown}
 
 
-def train_objects(folder, data, steps, network="airbench_slim", seed=1, **changes):
+def train_objects(folder, data, steps, network="airbench_slim", seed=1, devices=(CPU,), **changes):
     """The same for CIFAR-10."""
     changes = {"batch_size": 8, "save_steps": 4} | changes
     recipe = dataclasses.replace(cifar10.forward.NETWORKS[network].RECIPE, **changes)
-    return conftest.train(cifar10.backward, folder, data, recipe, steps, network, seed)
+    return conftest.train(cifar10.backward, folder, data, recipe, steps, network, seed, devices=devices)
 
 
 def digest(path):
