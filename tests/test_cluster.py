@@ -1,0 +1,228 @@
+"""Workers: real processes on the loopback that train together, are lost, and start again."""
+
+import json
+import os
+import signal
+import socket
+import time
+
+from common.errors import UserError
+from common.graph import device
+from common.training import cluster
+from mnist import backward
+
+import numpy as np
+import psutil
+import pytest
+from conftest import CPU, variables
+from helpers import digest, scalars
+from test_scripts import finish
+
+SHORT = ("--dataset", "generated", "--device", "cpu", "--network", "fully_connected", "--set", "save_steps=4")
+FOLDER = "checkpoints/mnist/fully_connected-generated"
+
+
+def free_ports(count):
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in held]
+    for each in held:
+        each.close()
+    return ports
+
+
+def told(addresses, index, chief=True):
+    """TF_CONFIG of one of the workers."""
+    jobs = {"chief": addresses[:1], "worker": addresses[1:]} if chief else {"worker": addresses}
+    task = {"type": "worker", "index": index - chief} if index or not chief else {"type": "chief", "index": 0}
+    return json.dumps({"cluster": jobs, "task": task})
+
+
+@pytest.fixture
+def start(program):
+    """start(count, *flags, others=flags) starts workers of mnist/backward.py: their processes, the chief's first."""
+
+    def start(count, *flags, others=None):
+        addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+        return [
+            program("mnist/backward.py", *(flags if others is None or i == 0 else others), TF_CONFIG=told(addresses, i))
+            for i in range(count)
+        ]
+
+    return start
+
+
+def wait_for(condition, seconds=60):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["fully_connected", "lenet5"])
+def test_any_number_of_workers_goes_on_with_what_another_began(program, start, tmp_path, network):
+    """The checkpoints are those of one process but for rounding; the chief alone prints and writes."""
+    flags = [*SHORT, "batch_size=60", "evaluate=all", "--network", network]
+    out, _ = finish(program("mnist/backward.py", *flags, "--steps", 8))
+    folder = tmp_path / f"checkpoints/mnist/{network}-generated"
+    logs = tmp_path / f"logs/mnist/{network}-generated/train"
+
+    def measured():
+        return scalars(logs, "accuracy/test")[8], json.loads((folder / "run.json").read_text())["temperature"]
+
+    alone, by_one = variables(str(folder / "model.ckpt-8")), measured()
+    folder.rename(tmp_path / "alone")
+    logs.rename(tmp_path / "logs of one")
+    for count, steps in ((2, 4), (1, 5), (3, 8)):
+        processes = start(count, *flags, "--steps", steps)
+        first, *others = [finish(process) for process in processes]
+        assert f"step {steps}" in first[0] and not any(out + err for out, err in others)
+    found = variables(str(folder / "model.ckpt-8"))
+    assert found.keys() == alone.keys()
+    for name, values in alone.items():
+        np.testing.assert_allclose(found[name], values, atol=3e-6 * max(1, np.abs(values).max()), err_msg=name)
+    assert measured() == pytest.approx(by_one, rel=0.01)
+
+
+@pytest.mark.slow
+def test_lost_workers_start_again_and_end_in_the_same_checkpoint(program, tmp_path):
+    """Each in turn, by SIGKILL: the same SHA-256 as without."""
+    flags = [*SHORT, "batch_size=60", "--steps", 1200, "--workers", 3]
+    finish(program("mnist/backward.py", *flags))
+    file = tmp_path / FOLDER / "model.ckpt-1200.data-00000-of-00001"
+    undisturbed = digest(file)
+    (tmp_path / FOLDER).rename(tmp_path / "undisturbed")
+    launcher = program("mnist/backward.py", *flags)
+    for which in range(3):
+        before = set(indexes(tmp_path))
+        wait_for(lambda before=before: set(indexes(tmp_path)) - before)
+        workers = sorted(psutil.Process(launcher.pid).children(), key=lambda process: process.pid)
+        workers[which].kill()
+        wait_for(lambda workers=workers: not any(worker.is_running() for worker in workers), 40)
+    out, err = finish(launcher)
+    assert digest(file) == undisturbed
+    assert out.count("3 workers") == 4 and err.count("all workers start again") == 3
+    for who in ("the chief", "worker 1", "worker 2"):
+        assert f"{who}: killed by SIGKILL" in err
+    assert "lost worker 1 at 127.0.0.1:" in err and "lost the chief at 127.0.0.1:" in err
+
+
+def indexes(tmp_path):
+    folder = tmp_path / FOLDER
+    return [path.name for path in folder.glob("*.index")] if folder.exists() else []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_signal_to_one_worker_stops_all_at_the_same_step(start, program, tmp_path, which):
+    flags = [*SHORT, "batch_size=60", "--steps", 10**6]
+    processes = start(2, *flags)
+    wait_for(lambda: indexes(tmp_path))
+    processes[which].send_signal(signal.SIGTERM)
+    (out, _), (other, _) = [finish(process, 128 + signal.SIGTERM) for process in processes]
+    assert "stopped by SIGTERM at step" in out and not other
+    stopped = int(out.partition("at step ")[2].split()[0])
+    assert f"model.ckpt-{stopped}.index" in indexes(tmp_path)
+    out, _ = finish(program("mnist/backward.py", *flags, "--steps", stopped + 1))
+    assert f"step {stopped} to {stopped + 1}" in out
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_all_that_workers_started(program, tmp_path):
+    launcher = program("mnist/backward.py", *SHORT, "batch_size=60", "--steps", 10**6, "--workers", 2)
+    wait_for(lambda: indexes(tmp_path))
+    workers = psutil.Process(launcher.pid).children()
+    launcher.send_signal(signal.SIGTERM)
+    out, err = finish(launcher, 128 + signal.SIGTERM)
+    assert "stopped by SIGTERM at step" in out and "start again" not in err
+    assert not any(worker.is_running() for worker in workers)
+
+
+@pytest.mark.slow
+def test_workers_that_would_not_train_the_same_are_refused_by_name(start):
+    flags = [*SHORT, "--steps", 4]
+    processes = start(2, *flags, others=[*flags, "--set", "learning_rate=0.07"])
+    for process in processes:
+        _, err = finish(process, 1)
+        assert "error: worker 1 at 127.0.0.1:" in err
+        assert "differs: recipe.learning_rate is 0.07, the chief's 0.1\n" in err
+
+
+@pytest.mark.slow
+def test_nothing_to_train_ends_all_workers(start, program):
+    flags = [*SHORT, "--steps", 1]
+    finish(program("mnist/backward.py", *flags))
+    (out, _), (other, _) = [finish(process) for process in start(2, *flags)]
+    assert "at step 1 already" in out and not other
+
+
+@pytest.fixture
+def joined(monkeypatch):
+    """joined(*addresses, index=0) enters a cluster in this process."""
+
+    def joined(*addresses, index=0):
+        monkeypatch.setenv("TF_CONFIG", told(list(addresses), index))
+        with cluster.join(device.session_config([CPU])) as workers:
+            return workers
+
+    return joined
+
+
+def test_a_worker_that_never_comes_is_told_by_address(call, monkeypatch, tmp_path, tiny):
+    monkeypatch.setattr(cluster, "COMING", 0.3)
+    monkeypatch.setattr(backward.arguments, "load", lambda args, networks, *rest: _loaded(args, networks, tiny))
+    mine, absent = free_ports(2)
+    monkeypatch.setenv("TF_CONFIG", told([f"127.0.0.1:{mine}", f"127.0.0.1:{absent}"], 0))
+    status, out, err = call(backward.main, "--checkpoint-dir", tmp_path, "--network", "softmax")
+    assert (status, out) == (75, "")
+    assert err == f"error: worker 1 at 127.0.0.1:{absent} did not come within 0.3 s; start all workers again\n"
+
+
+def _loaded(args, networks, data):
+    args.recipe = networks[args.network].RECIPE
+    return data
+
+
+def test_a_port_that_is_taken_is_named(joined):
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(UserError, match=f"cannot listen at {address}"):
+            joined(address, "127.0.0.1:1")
+
+
+def test_addresses_beyond_this_machine_are_told_of(joined, monkeypatch, capsys):
+    monkeypatch.setattr(cluster, "COMING", 0)
+    monkeypatch.setattr(cluster, "_silent", lambda others: "worker 1")
+    [port] = free_ports(1)
+    with pytest.raises(cluster.Lost):
+        joined(f"0.0.0.0:{port}", "192.0.2.1:1")  # RFC 5737: nobody's; nothing is sent
+    assert f"who reaches port {port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["{", '{"cluster": {"worker": ["a:1", "b:1"]}}', '{"cluster": {"worker": 3}, "task": {"type": "worker"}}',
+     '{"cluster": {"ps": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
+     '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "evaluator", "index": 0}}',
+     '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 1}}'],
+)  # fmt: skip
+def test_a_cluster_that_makes_no_sense_is_one_line(monkeypatch, words):
+    monkeypatch.setenv("TF_CONFIG", words)
+    with pytest.raises(UserError, match="TF_CONFIG makes no sense .*docs/cluster.md"):
+        cluster._members()
+
+
+def test_slurm_tells_who_is_there(monkeypatch):
+    for name, value in {
+        "PROCID": "2", "STEP_NUM_TASKS": "3", "STEP_NODELIST": "node[1-2]", "STEP_TASKS_PER_NODE": "2,1"
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert cluster._members() == ({"worker": ["node1:8888", "node1:8889", "node2:8888"]}, ("worker", 2))
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    assert cluster._members() == ({}, None)
+
+
+def test_empty_configuration_is_a_process_alone(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    assert cluster._members()[0] == {}
