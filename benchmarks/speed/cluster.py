@@ -10,6 +10,7 @@ medians over the rounds, and ratios of neighbours.
 """
 
 import argparse
+import ctypes
 import json
 import multiprocessing
 import os
@@ -45,8 +46,14 @@ TRAINERS = {"one process": [], "two workers": ["--workers", "2"], "two towers": 
 STEPS = {"convnet": 600, "airbench_slim": 120}  # of the whole trainer
 
 
-def work(pipe, network):
-    """A worker, or a process alone, as its environment says: answers (what, steps) with the seconds."""
+def work(pipe, network, namespace=None):
+    """A worker, or a process alone, as its environment says: answers (what, steps) with the seconds.
+
+    namespace: the name of a network namespace to live in.
+    """
+    if namespace:
+        with open(f"/run/netns/{namespace}") as file:  # noqa: PTH123
+            ctypes.CDLL(None, use_errno=True).setns(file.fileno(), 0)  # os.setns is of Python 3.12
     task = TASKS[NETWORKS[network][0]]
     size, channels = task.IMAGE_SIZE, task.NUM_CHANNELS
     random = np.random.default_rng(1)
@@ -87,19 +94,33 @@ def work(pipe, network):
                 pipe.send(time.perf_counter() - started)
 
 
-@contextmanager
-def processes(count, threads, network):
-    """A function (what, steps) that gives the seconds of a step in `count` workers; and the numbers in a message."""
+def free_ports(count):
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in held]
+    ports = [each.getsockname()[1] for each in held]
     for each in held:
         each.close()
+    return ports
+
+
+@contextmanager
+def processes(count, threads, network, namespaces=None, relayed=lambda ports: ports):
+    """A function (what, steps) that gives the seconds of a step in `count` workers; and the numbers in a message.
+
+    They live on the loopback, or in network namespaces: a dict from their names to addresses. relayed: gives the ports
+    by which the others reach a worker on the loopback.
+    """
+    names, own = [None] * count, [f"127.0.0.1:{port}" for port in free_ports(count)]
+    theirs = [f"127.0.0.1:{port}" for port in relayed([int(address.rpartition(":")[2]) for address in own])]
+    if namespaces:
+        names, own = [*namespaces], [f"{address}:2222" for address in namespaces.values()]
+        theirs = own
+    os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)  # `common` set it
     context, pipes, started = multiprocessing.get_context("spawn"), [], []
     for i in range(count):
-        pipe, theirs = context.Pipe()
-        told = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}} if count > 1 else {}
+        pipe, other_end = context.Pipe()
+        told = {"cluster": {"worker": [*theirs[:i], own[i], *theirs[i + 1 :]]}, "task": {"type": "worker", "index": i}}
         os.environ |= {"TF_CONFIG": json.dumps(told), "TF_NUM_INTRAOP_THREADS": str(threads)}
-        process = context.Process(target=work, args=(theirs, network), daemon=True)
+        process = context.Process(target=work, args=(other_end, network, names[i]), daemon=True)
         process.start()
         pipes.append(pipe)
         started.append(process)
