@@ -2,9 +2,9 @@
 
 A network with 2 inputs, 50 hidden values and 1 output learns from 300 points which of them lie within a circle. Each
 layer leaves its penalty in the collection "losses", and the loss is the squared error plus the sum of that collection.
-Prints, without a penalty, with L2 (½Σw²) and with L1 (Σ|w|): the squared error on the 300 points and on 10,000 new
-ones, ½Σw² and Σ|w| of the 150 weights, and how many of these are nearly 0. Draws where each network sees the edge of
-the circle to logs/examples/regularization.png.
+Prints, without a penalty, with L2 (half the sum of the squares) and with L1 (the sum of the absolute values): the
+squared error on the 300 points and on 10,000 new ones, both sums over the weights, and how many weights are nearly 0.
+Draws where each network sees the edge of the circle to logs/examples/regularization.png.
 
 L2 makes all weights smaller, the edge smoother, and the error of new points clearly less. L1 makes many weights 0.
 """
@@ -69,8 +69,9 @@ for axis, (name, penalty) in zip(axes, penalties.items(), strict=True):
         w1, _, w2, _ = session.run(tf.trainable_variables())
         height = session.run(y, {x: grid}).reshape(len(side), len(side))
     w = np.concatenate([w1.ravel(), w2.ravel()])
-    norms = f"½Σw² {np.sum(w * w) / 2:5.2f}  Σ|w| {np.sum(np.abs(w)):5.2f}  nearly 0: {np.sum(np.abs(w) < 0.01):2}"
-    print(f"{name}  error {old_error:.4f}, of new points {new_error:.4f}  {norms}")
+    norms = f"squares/2 {np.sum(w * w) / 2:5.2f}  absolutes {np.sum(np.abs(w)):5.2f}"
+    near = f"nearly 0: {np.sum(np.abs(w) < 0.01):2} of {w.size}"
+    print(f"{name}  error {old_error:.4f}, of new points {new_error:.4f}  {norms}  {near}")
 
     inside = labels[:, 0] == 1
     axis.scatter(*points[inside].T, s=7, color="#e07020", label="within")
