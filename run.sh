@@ -15,6 +15,7 @@ usage() {
 ./run.sh export TASK …      python TASK/export.py …        (writes a trained network for other programs)
 ./run.sh pack TASK SOURCE …  packs your own pictures, a folder or a table, to data/   (training does it, too)
 ./run.sh tensorboard …      TensorBoard on logs/
+./run.sh examples           runs examples/, and writes docs/examples.md with their output and pictures
 ./run.sh check …            the linter and the tests of this repository   (… goes to pytest)
 ./run.sh check --quick …    the linter and the quick tests
 
@@ -39,14 +40,16 @@ find_python() {
   fail "no Python 3.10 to 3.13 found; install one, or name it: PYTHON=/path/to/python ./run.sh"
 }
 
-# Installs the given requirements files into .venv, unless these very files were installed before.
+# Installs the given requirements files into .venv, unless these very files were installed before. --no-deps: nothing else.
 install() {
+  local flags=() file
+  if [ "$1" = --no-deps ]; then flags+=("$1"); shift; fi
   if [ ! -x "$python" ]; then
     local base
     base=$(find_python)
     "$base" -m venv --clear .venv || { rm -rf .venv; fail "$base cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv"; }
   fi
-  local stamp=".venv/installed-$(basename "${!#}" .txt)" flags=() file
+  local stamp=".venv/installed-$(basename "${!#}" .txt)"
   for file in "$@"; do flags+=(-r "$file"); done
   if ! cat "$@" | cmp -s - "$stamp"; then
     echo "installing $* into .venv"
@@ -122,8 +125,14 @@ case "${1:-}" in
     esac
     ;;
   tensorboard) install "$requirements"; exec "$(dirname "$python")/tensorboard" --logdir logs "${@:2}" ;;
+  examples)
+    install "$requirements" requirements-examples.txt
+    install --no-deps requirements-keras.txt
+    exec "$python" examples
+    ;;
   check)
-    install "$requirements" requirements-export.txt requirements-dev.txt
+    install "$requirements" requirements-export.txt requirements-examples.txt requirements-dev.txt
+    install --no-deps requirements-keras.txt
     "$python" -m ruff check .
     if [ "${2:-}" = --quick ]; then set -- check -m 'not slow' "${@:3}"; fi
     exec "$python" -m pytest "${@:2}"

@@ -2,13 +2,13 @@
 
 The network is that of cifar10/networks/three_layer_convnet.py: two convolutions and a fully connected layer, 170,906
 weights. Each style builds it in a graph of its own, starts from the same weights, and takes 50 steps of gradient
-descent on 32 drawn shapes. Prints, for each, how far its first logits are from those of the first style, the loss
+descent on 16 drawn shapes. Prints, for each, how far its first logits are from those of the first style, the loss
 before and after, and the names that a checkpoint would have.
 
-This kit uses functions with `get_variable`. Each layer makes its weights where it uses them, and scopes give them names
-that stay when the Python around them changes: old checkpoints still fit. Collections take penalties to the loss. And
-what is in the graph can be read on the page. Keras hides it, and its names count layers: one more in front, and they
-are others. (tf_keras is the last Keras that builds into a graph of TensorFlow 1.)
+This kit uses functions with `get_variable`. Each layer makes its weights where it uses them. Scopes give them names
+that stay when the Python around them changes, so old checkpoints still fit. What is in the graph can be read on the
+page. Keras hides it, and its names count layers unless one names them: with one more in front, they are others.
+(tf_keras is the last Keras that builds into a graph of TensorFlow 1.)
 """
 
 import importlib.util
@@ -30,7 +30,7 @@ SHAPES = [5, 5, 3, 32], [32], [3, 3, 32, 16], [16], [FEATURES, 10], [10]  # weig
 
 
 def bare(x):
-    w1, b1, w2, b2, w3, b3 = [tf.Variable(tf.zeros(shape)) for shape in SHAPES]  # a list that one hands about
+    w1, b1, w2, b2, w3, b3 = [tf.Variable(tf.zeros(shape)) for shape in SHAPES]  # a list of parameters
     x = tf.nn.relu(tf.nn.conv2d(x, w1, strides=1, padding="SAME") + b1)
     x = tf.nn.relu(tf.nn.conv2d(x, w2, strides=1, padding="SAME") + b2)
     return tf.matmul(tf.reshape(x, [-1, FEATURES]), w3) + b3
@@ -79,10 +79,9 @@ STYLES = {"bare": bare, "functions": functions, "class": lambda x: Convnet()(x),
 
 def main():
     if not importlib.util.find_spec("tf_keras"):
-        # It asks for the package tensorflow, which would overwrite tensorflow-cpu.
-        how = f"{sys.executable} -m pip install --no-deps 'tf_keras==2.21.*'"
+        how = f"{sys.executable} -m pip install --no-deps -r requirements-keras.txt"
         raise UserError(f"this needs the package tf_keras: {how}")
-    images, labels = generated.shapes(32, seed=1)
+    images, labels = generated.shapes(16, seed=1)
     random = np.random.default_rng(1)
     deviations = [np.sqrt(2 / np.prod(shape[:-1])) if len(shape) > 1 else 0 for shape in SHAPES]  # He's
     initial = [random.normal(0, deviation, shape) for deviation, shape in zip(deviations, SHAPES, strict=True)]

@@ -1,7 +1,7 @@
 """Graph, session, fetch and feed: what is built first, and what runs later.
 
-Prints a product as a place in the graph, then its value; a variable that counts; what several fetches give; a tensor
-in the middle of the graph, replaced by a feed; and two graphs that know nothing of each other.
+Prints a product, first as a place in the graph, then its value. A variable counts. Several fetches come from one run.
+A feed replaces a tensor in the middle of the graph. Last, two graphs know nothing of each other.
 """
 
 import sys

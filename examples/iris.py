@@ -1,8 +1,8 @@
 """By hand, without a framework's layers: weights, softmax, loss and gradient descent on 150 flowers.
 
-Four lengths of a flower say which of three irises it is. Prints the loss and the test accuracy every 100 epochs: the
-loss is the mean squared error between the probabilities and the true class as 0 and 1; the last 30 of the shuffled
-flowers are the test. Draws both curves to logs/examples/iris.png. The data come with scikit-learn.
+Four lengths of a flower say which of three irises it is. Prints the loss and the test accuracy every 100 epochs. The
+loss is the mean squared error between the probabilities and the true class, written as 0 and 1. The last 30 of the
+shuffled flowers are the test. Draws both curves to logs/examples/iris.png. The data come with scikit-learn.
 """
 
 import argparse
@@ -69,10 +69,10 @@ def main():
                 print("epoch {:3}  loss {:.6f}  test accuracy {:.4f}".format(epoch, *curves[-1]))
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
-    names = "mean squared error of training", "accuracy on 30 test flowers"
+    names = "mean squared error, training", "accuracy on 30 test flowers"
     for axis, curve, name in zip(axes, np.transpose(curves), names, strict=True):
         axis.plot(range(1, EPOCHS + 1), curve, linewidth=1.5)
-        axis.set(title=name, xlabel="epoch")
+        axis.set(xlabel="epoch", ylabel=name)
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.25)
     picture = command_line.ROOT / "logs" / "examples" / "iris.png"

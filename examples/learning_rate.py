@@ -1,8 +1,8 @@
 """The learning rate: too large, right, too small; and rates that decay with the steps.
 
-Prints w and the loss (w + 1)² while gradient descent looks for the minimum at -1 from w = 5: a rate of 1 jumps to and
-fro for ever, 0.2 arrives, 0.001 hardly moves. Then it prints a rate of 0.1 that is halved every 10 steps, smoothly and
-by a staircase. Draws both to logs/examples/learning_rate.png.
+Prints w and the loss (w + 1)² while gradient descent looks for the minimum at -1, from w = 5. A rate of 1 jumps to and
+fro for ever, 0.2 arrives, and 0.001 hardly moves. Then it prints a rate of 0.1 that is halved every 10 steps, smoothly
+and by a staircase. Draws both to logs/examples/learning_rate.png.
 """
 
 import argparse

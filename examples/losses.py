@@ -2,8 +2,8 @@
 
 A shop makes yoghurt: y = x1 + x2 + noise of ±0.05 pots are sold, and x1 and x2 are known the day before. Prints the
 weights that predict y by three losses, and on how many of 32 days the prediction is too low. The squared error finds
-the rule, about [1, 1]. Where a pot too many costs 9 and a pot too few 1, the weights go down, and the other way round
-they go up: it pays to err on the cheap side, on most days.
+the rule, about [1, 1]. Where a pot too many costs 9 and a pot too few 1, the weights go down. The other way round they
+go up. It pays to err on the cheap side, on most days.
 
 Then losses of a classifier: cross-entropy of probabilities and of logits, and the hinge.
 """
@@ -71,4 +71,5 @@ hinge = tf.reduce_mean(tf.nn.relu(1 - sides * logits), axis=1)
 with tf.Session() as session:
     for name, loss in {"of probabilities": of_probabilities, "of logits": of_logits, "hinge": hinge}.items():
         values, [gradient] = session.run([loss, tf.gradients(loss, logits)])
-        print(f"{name:16}  loss {values[0]:.4f} {values[1]:8.4f}  gradient of the wrong one", gradient[1].round(4))
+        gradient = gradient[1].round(4) + 0.0  # no "-0."
+        print(f"{name:16}  loss {values[0]:.4f} {values[1]:8.4f}  gradient of the wrong one", gradient)

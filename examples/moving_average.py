@@ -1,12 +1,12 @@
 """The moving average of a weight, and the race that it loses if it is made in the wrong place.
 
-First prints a weight and its average, its shadow. After each change it is shadow = d · shadow + (1 - d) · weight, with
-d = 0.99, but in the first steps less, (1 + step) / (10 + step): or it would long remember where it began.
+First prints a weight and its average, the shadow. Each time it becomes d · shadow + (1 - d) · weight, with d = 0.99. In
+the first steps d is less, (1 + step) / (10 + step), or the shadow would long remember where it began.
 
-Then the race. Each run adds 1 to a weight and takes its average, with d = 0, so the shadow is the weight that it saw.
-`ema.apply` made outside `control_dependencies([train_step])` is not ordered after it: it sees the old weight when the
-train step takes longer (here 5 ms), the new one when the averaging starts later (5 ms), and where neither waits, luck
-decides: that count is another one each time. Made inside, it sees the new weight, always.
+Then the race. Each run adds 1 to a weight and takes its average. Here d = 0, so the shadow is the weight that was seen.
+If `ema.apply` is made outside `control_dependencies([train_step])`, nothing orders the two. Where the train step takes
+5 ms longer, the old weight is averaged. Where the averaging starts 5 ms later, it is the new one. Where neither waits,
+luck decides, and the count is another one each time. Made inside, it always sees the new weight.
 """
 
 import sys
@@ -29,7 +29,7 @@ with tf.Session() as session:
 
     def take_average():
         session.run(average)
-        print("w1 {:2g}  average {:.6f}".format(*session.run([w1, ema.average(w1)])))
+        print("step {:3}  w1 {:2g}  average {:.6f}".format(*session.run([step, w1, ema.average(w1)])))
 
     take_average()
     session.run(w1.assign(1.0))

@@ -34,7 +34,7 @@ if not show:
 random = np.random.RandomState(2)
 points, new = random.randn(300, 2), random.randn(10000, 2)
 labels, new_labels = [(x0 * x0 + x1 * x1 < 2).astype(float)[:, None] for x0, x1 in (points.T, new.T)]
-side = np.linspace(-3, 3, 121)
+side, turn = np.linspace(-3, 3, 121), np.linspace(0, 2 * np.pi, 121)
 grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
 
 
@@ -69,7 +69,7 @@ for axis, (name, penalty) in zip(axes, penalties.items(), strict=True):
         w1, _, w2, _ = session.run(tf.trainable_variables())
         height = session.run(y, {x: grid}).reshape(len(side), len(side))
     w = np.concatenate([w1.ravel(), w2.ravel()])
-    norms = f"squares/2 {np.sum(w * w) / 2:5.2f}  absolutes {np.sum(np.abs(w)):5.2f}"
+    norms = f"half the squares {np.sum(w * w) / 2:5.2f}  absolutes {np.sum(np.abs(w)):5.2f}"
     near = f"nearly 0: {np.sum(np.abs(w) < 0.01):2} of {w.size}"
     print(f"{name}  error {old_error:.4f}, of new points {new_error:.4f}  {norms}  {near}")
 
@@ -77,10 +77,11 @@ for axis, (name, penalty) in zip(axes, penalties.items(), strict=True):
     axis.scatter(*points[inside].T, s=7, color="#e07020", label="within")
     axis.scatter(*points[~inside].T, s=7, color="#1f77b4", label="outside")
     axis.contour(side, side, height, levels=[0.5], colors="black", linewidths=1.5)
-    axis.add_patch(plt.Circle((0, 0), 2**0.5, fill=False, linestyle=":", color="#404040"))
+    axis.plot([], [], color="black", label="the edge that it learnt")
+    axis.plot(2**0.5 * np.cos(turn), 2**0.5 * np.sin(turn), color="#404040", linestyle=":", label="the circle")
     axis.set(title=name, xlabel="x0", aspect="equal", xlim=(-3, 3), ylim=(-3, 3))
 axes[0].set_ylabel("x1")
-figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
 picture = command_line.ROOT / "logs" / "examples" / "regularization.png"
 picture.parent.mkdir(parents=True, exist_ok=True)
 figure.savefig(picture, dpi=80)

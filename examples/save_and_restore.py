@@ -1,8 +1,8 @@
 """Save, restore, continue: a run that is stopped and goes on ends where it would have ended without the stop.
 
 Gradient descent takes w from 5 towards the minimum of (w + 1)², with a moving average of w beside it. Prints 6 steps in
-one go; then 3 steps that are saved, what is in the file, and 3 more in a new session that restores it. Last,
-`variables_to_restore` puts the average in the place of w, as for a test.
+one go. Then 3 steps are saved, and a new session that restores the file takes 3 more. Last, `variables_to_restore` puts
+the average in the place of w, as for a test.
 """
 
 import sys
