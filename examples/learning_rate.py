@@ -54,7 +54,7 @@ with tf.Session() as session:
     for _ in range(STEPS):
         session.run(train_step)
         rates.append(session.run([smooth, staircase]))
-    for step in (0, 5, 10, 15, STEPS):
+    for step in (0, 5, 9, 10, STEPS):
         print(f"decay  step {step:2}  smooth {rates[step][0]:.5f}  staircase {rates[step][1]:.5f}")
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")

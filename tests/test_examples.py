@@ -45,7 +45,7 @@ def assert_documented(name, output):
     """docs/examples.md says what an example prints, but for the digits; else ./run.sh examples is to write it again."""
 
     def words(text):
-        return re.sub(NUMBER, "#", re.sub("picture: .*", "", text)).split()
+        return re.sub(r"\s+", "", re.sub(NUMBER, "#", re.sub("picture: .*", "", text)))
 
     page = (ROOT / "docs/examples.md").read_text(encoding="utf-8")
     assert words(page.partition(f"\n## {name}.py\n")[2].split("```")[1]) == words(output)
