@@ -17,23 +17,23 @@ def workers(count):
     """Runs this program's command in `count` processes, the chief first, each with its share of the cores.
 
     They talk on the loopback; the chief alone prints, the others only if they fail otherwise than the chief. All start
-    again each time that one is killed or lost. Returns the exit status. SIGINT, SIGTERM and SIGHUP are for the chief,
+    again each time that one is killed or lost. Returns the exit status. SIGINT, SIGTERM and SIGHUP go on to the chief,
     which agrees with the others on the step to stop at.
     """
-    stopping = []
+    processes, stopping = [], []
+
+    def stop(number, frame):
+        stopping.append(number)
+        for chief in processes[:1]:
+            chief.send_signal(number)
+
+    for name in {"SIGINT", "SIGTERM", "SIGHUP"} & set(dir(signal)):  # Windows has no SIGHUP
+        signal.signal(getattr(signal, name), stop)
     while True:
         with contextlib.ExitStack() as files:
             said = [None, *(files.enter_context(tempfile.TemporaryFile("w+")) for _ in range(1, count))]
-            processes = _started(said)
-
-            def stop(number, frame, chief=processes[0]):
-                stopping.append(number)
-                if number != signal.SIGINT:  # that one a terminal sends to the chief as well
-                    chief.send_signal(number)
-
-            for name in {"SIGINT", "SIGTERM", "SIGHUP"} & set(dir(signal)):  # Windows has no SIGHUP
-                signal.signal(getattr(signal, name), stop)
-            statuses = _ended(processes)
+            processes[:] = _started(said)
+            statuses = _ended(processes, stopping)
             _tell(statuses, said)
         final = [status for status in statuses if status > 0 and status != START_AGAIN]
         if final or stopping or not any(statuses):
@@ -53,23 +53,20 @@ def _started(said):
     for i, file in enumerate(said):
         task = {"type": "worker", "index": i - 1} if i else {"type": "chief", "index": 0}
         environment["TF_CONFIG"] = json.dumps({"cluster": {"chief": [chief], "worker": others}, "task": task})
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, *sys.argv], env=environment, stdout=file, stderr=file,
-                start_new_session=i > 0,  # so Ctrl-C on a terminal is the chief's alone
-            )
-        )  # fmt: skip
+        command = [sys.executable, *sys.argv]
+        # In sessions of their own: or a terminal would send them Ctrl-C, too.
+        processes.append(subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True))
     return processes
 
 
-def _ended(processes):
+def _ended(processes, stopping):
     """Their exit statuses, 0 for those that are killed: the others get the time to notice that one failed."""
     try:
         until = None
         while any(process.poll() is None for process in processes):
             failed = [process.returncode for process in processes if process.returncode]
             if failed and until is None:
-                lost = failed[0] < 0 or failed[0] == START_AGAIN
+                lost = not stopping and (failed[0] < 0 or failed[0] == START_AGAIN)
                 until = time.monotonic() + 5 + (TIMEOUT if lost else 0)
             if until and time.monotonic() > until:
                 break
