@@ -15,6 +15,7 @@ usage() {
 ./run.sh export TASK …      python TASK/export.py …        (writes a trained network for other programs)
 ./run.sh pack TASK SOURCE …  packs your own pictures, a folder or a table, to data/   (training does it, too)
 ./run.sh tensorboard …      TensorBoard on logs/
+./run.sh train TASK --workers 2   trains in two processes, each with its share of the cores
 ./run.sh examples           runs examples/, and writes docs/examples.md with their output and pictures
 ./run.sh check …            the linter and the tests of this repository   (… goes to pytest)
 ./run.sh check --quick …    the linter and the quick tests

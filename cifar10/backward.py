@@ -23,7 +23,7 @@ from cifar10.picture_to_input import WHOLE, reader
 from common import command_line
 from common.data import datasets
 from common.graph import batches, device, layers, optimization, towers
-from common.training import arguments, checkpoints, cluster, hooks, launch, start, trainer
+from common.training import arguments, checkpoints, cluster, hooks, launch, members, start, trainer
 from common.training.event_file import EventFile
 from common.training.report import Report
 
@@ -122,7 +122,7 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE)
     stop = hooks.StopOnSignal(workers)  # Ctrl-C
     called = [stop, tf.train.StopAtStepHook(last_step=run.steps), report]
     if workers.size > 1:
-        called.insert(0, hooks.KeepAlike(workers, recipe.save_steps))
+        called.insert(0, cluster.KeepAlike(workers, recipe.save_steps))
     if workers.is_chief:
         save = hooks.Save(saver, checkpoint_dir, recipe.save_steps, log)
         called += [hooks.Summaries(log, batch), save]  # save flushes what those before it log
@@ -170,7 +170,7 @@ def main():
     args = arguments.parse(parser, "cifar10", NETWORKS, datasets.CIFAR10)
     size = args.size or IMAGE_SIZE
     check_size(args.network, size)  # before packing, which may take long
-    if args.workers > 1 and not cluster.is_told():
+    if args.workers > 1 and not members.is_told():
         return launch.workers(args.workers)
     data = arguments.load(args, NETWORKS, datasets.CIFAR10, {WHOLE: reader(WHOLE, size)}, size)
     if args.only_pack:
@@ -178,7 +178,7 @@ def main():
     how = *mean_and_std(data.train.images), args.steps, args.seed, args.precision, args.start_from
     run = trainer.describe(args.network, args.recipe, data, *how)
     with (
-        cluster.join(device.session_config(args.device, args.precision)) as workers,
+        members.join(device.session_config(args.device, args.precision)) as workers,
         trainer.locked_folders("cifar10", args, run, workers) as (run, checkpoint_dir, log_dir),
     ):
         if not trainer.begin(run, checkpoint_dir, workers):

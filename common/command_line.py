@@ -114,7 +114,7 @@ def parser(description, networks, datasets, logs=True):
         return result
     result.add_argument(
         "--device", metavar="NAME", default="auto",
-        help="cpu, gpu or a name such as /device:GPU:1; auto, the default, is the first GPU, or the CPU",
+        help="cpu, gpu or gpu:1; auto, the default: the first GPU, or the CPU; of a trainer also gpu:0,gpu:1 and gpus",
     )
     result.add_argument(
         "--log-dir", metavar="DIR", type=Path,

@@ -20,7 +20,7 @@ if not __package__:  # run as a script: the path starts at the repository, not a
 from common import command_line
 from common.data import datasets
 from common.graph import batches, device, layers, optimization, towers
-from common.training import arguments, checkpoints, cluster, hooks, launch, start, trainer
+from common.training import arguments, checkpoints, cluster, hooks, launch, members, start, trainer
 from common.training.event_file import EventFile
 from common.training.report import Report
 from mnist.forward import IMAGE_SIZE, NETWORKS, forward
@@ -112,7 +112,7 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE)
     stop = hooks.StopOnSignal(workers)  # Ctrl-C
     called = [stop, tf.train.StopAtStepHook(last_step=run.steps), report]
     if workers.size > 1:
-        called.insert(0, hooks.KeepAlike(workers, recipe.save_steps))
+        called.insert(0, cluster.KeepAlike(workers, recipe.save_steps))
     if workers.is_chief:
         save = hooks.Save(saver, checkpoint_dir, recipe.save_steps, log)
         called += [hooks.Summaries(log, batch), save]  # save flushes what those before it log
@@ -141,7 +141,7 @@ def main():
     parser = arguments.parser(__doc__, NETWORKS, datasets.MNIST)
     parser.add_argument("--as", choices=READERS, help=AS)
     args = arguments.parse(parser, "mnist", NETWORKS, datasets.MNIST)
-    if args.workers > 1 and not cluster.is_told():
+    if args.workers > 1 and not members.is_told():
         return launch.workers(args.workers)
     data = arguments.load(args, NETWORKS, datasets.MNIST, READERS, IMAGE_SIZE, getattr(args, "as"))
     if args.only_pack:
@@ -149,7 +149,7 @@ def main():
     how = IMAGE_MEAN, IMAGE_STD, args.steps, args.seed, args.precision, args.start_from
     run = trainer.describe(args.network, args.recipe, data, *how)
     with (
-        cluster.join(device.session_config(args.device, args.precision)) as workers,
+        members.join(device.session_config(args.device, args.precision)) as workers,
         trainer.locked_folders("mnist", args, run, workers) as (run, checkpoint_dir, log_dir),
     ):
         if not trainer.begin(run, checkpoint_dir, workers):

@@ -8,7 +8,7 @@ import time
 
 from common.errors import UserError
 from common.graph import device
-from common.training import cluster
+from common.training import cluster, members
 from mnist import backward
 
 import numpy as np
@@ -157,14 +157,14 @@ def joined(monkeypatch):
 
     def joined(*addresses, index=0):
         monkeypatch.setenv("TF_CONFIG", told(list(addresses), index))
-        with cluster.join(device.session_config([CPU])) as workers:
+        with members.join(device.session_config([CPU])) as workers:
             return workers
 
     return joined
 
 
 def test_a_worker_that_never_comes_is_told_by_address(call, monkeypatch, tmp_path, tiny):
-    monkeypatch.setattr(cluster, "COMING", 0.3)
+    monkeypatch.setattr(members, "COMING", 0.3)
     monkeypatch.setattr(backward.arguments, "load", lambda args, networks, *rest: _loaded(args, networks, tiny))
     mine, absent = free_ports(2)
     monkeypatch.setenv("TF_CONFIG", told([f"127.0.0.1:{mine}", f"127.0.0.1:{absent}"], 0))
@@ -186,8 +186,8 @@ def test_a_port_that_is_taken_is_named(joined):
 
 
 def test_addresses_beyond_this_machine_are_told_of(joined, monkeypatch, capsys):
-    monkeypatch.setattr(cluster, "COMING", 0)
-    monkeypatch.setattr(cluster, "_silent", lambda others: "worker 1")
+    monkeypatch.setattr(members, "COMING", 0)
+    monkeypatch.setattr(members, "_silent", lambda others: "worker 1")
     [port] = free_ports(1)
     with pytest.raises(cluster.Lost):
         joined(f"0.0.0.0:{port}", "192.0.2.1:1")  # RFC 5737: nobody's; nothing is sent
@@ -204,7 +204,7 @@ def test_addresses_beyond_this_machine_are_told_of(joined, monkeypatch, capsys):
 def test_a_cluster_that_makes_no_sense_is_one_line(monkeypatch, words):
     monkeypatch.setenv("TF_CONFIG", words)
     with pytest.raises(UserError, match="TF_CONFIG makes no sense .*docs/cluster.md"):
-        cluster._members()
+        members._members()
 
 
 def test_slurm_tells_who_is_there(monkeypatch):
@@ -212,12 +212,12 @@ def test_slurm_tells_who_is_there(monkeypatch):
         "PROCID": "2", "STEP_NUM_TASKS": "3", "STEP_NODELIST": "node[1-2]", "STEP_TASKS_PER_NODE": "2,1"
     }.items():  # fmt: skip
         monkeypatch.setenv(f"SLURM_{name}", value)
-    assert cluster._members() == ({"worker": ["node1:8888", "node1:8889", "node2:8888"]}, ("worker", 2))
+    assert members._members() == ({"worker": ["node1:8888", "node1:8889", "node2:8888"]}, ("worker", 2))
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
-    assert cluster._members() == ({}, None)
+    assert members._members() == ({}, None)
 
 
 def test_empty_configuration_is_a_process_alone(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{}")
-    assert cluster._members()[0] == {}
+    assert members._members()[0] == {}

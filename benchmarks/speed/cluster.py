@@ -30,7 +30,7 @@ from cifar10 import forward as cifar10
 from common import command_line
 from common.data import datasets
 from common.graph import batches, device, layers, towers
-from common.training import cluster
+from common.training import members
 from mnist import forward as mnist
 
 import numpy as np
@@ -60,7 +60,7 @@ def work(pipe, network, namespace=None):
     images = random.integers(0, 256, [IMAGES, size, size, channels], dtype=np.uint8)
     split = datasets.Split(images, random.integers(0, 10, IMAGES, dtype=np.uint8))
     config = device.session_config([runner.CPU])
-    with cluster.join(config) as workers, tf.Graph().as_default():
+    with members.join(config) as workers, tf.Graph().as_default():
         tf.set_random_seed(1)
         data = batches.on_device(split, "data")
         step = tf.train.get_or_create_global_step()

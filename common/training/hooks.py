@@ -3,7 +3,6 @@
 A hook is called around each session.run(train_op); its `after_run` may ask the loop to stop.
 """
 
-import hashlib
 import os
 import shutil
 import signal
@@ -34,38 +33,6 @@ class CountSteps(tf.train.SessionRunHook):
 
     def after_step(self, run_context, results):
         """Called after each step with what before_run asked for."""
-
-
-class KeepAlike(CountSteps):
-    """Gives the workers the chief's variables before the first step. Checks that they still have the same at each save.
-
-    To be called before other hooks. Raises UserError if they have not.
-    """
-
-    def __init__(self, workers, every):
-        """workers: a cluster.Cluster. every: steps between saves."""
-        self._workers, self._every = workers, every
-
-    def begin(self):
-        self._copying, self._bits = self._workers.copied_from_chief(tf.global_variables())
-        self._streams = tf.get_collection(tf.GraphKeys.TABLE_INITIALIZERS)
-
-    def after_create_session(self, session, coord):
-        session.run(self._copying)
-        session.run(self._streams)  # which begin at the step that the chief is at
-        super().after_create_session(session, coord)
-        self._check(session)
-
-    def after_step(self, run_context, results):
-        if self.step % self._every == 0:
-            self._check(run_context.session)
-
-    def end(self, session):
-        self._check(session)
-
-    def _check(self, session):
-        digest = hashlib.sha256(session.run(self._bits)).hexdigest()
-        self._workers.check_alike({f"SHA-256 of the variables at step {self.step}": digest})
 
 
 class NotFinite(UserError):

@@ -1,0 +1,106 @@
+"""Who the workers of a cluster are, as TF_CONFIG or SLURM tells, and how they come together.
+
+When one of them dies the others end, too, with START_AGAIN: then all are to be started again.
+"""
+
+import contextlib
+import ipaddress
+import os
+import socket
+import sys
+import time
+
+from common.errors import UserError
+from common.training.cluster import ALONE, Cluster, Lost
+
+import tensorflow.compat.v1 as tf
+
+COMING = 120  # seconds to wait for the others to come
+FAULTS_OF_OTHERS = (
+    tf.errors.DeadlineExceededError, tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError
+)  # fmt: skip
+
+
+def is_told():
+    """Whether the environment tells of a cluster."""
+    return "TF_CONFIG" in os.environ or int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
+
+
+@contextlib.contextmanager
+def join(config):
+    """The Cluster that the environment tells of, once all its workers have come; ALONE if it tells of none.
+
+    config: of the sessions. Raises UserError for an environment that makes no sense, and Lost, then or in the block, if
+    a worker does not come or is gone.
+    """
+    jobs, own = _members()
+    tasks = [(job, i) for job in jobs for i in range(len(jobs[job]))]
+    if len(tasks) < 2:
+        yield ALONE
+        return
+    addresses = [jobs[job][i] for job, i in tasks]
+    config.experimental.collective_group_leader = "/job:{}/replica:0/task:{}".format(*tasks[0])
+    config.device_filters.append("/job:{}/task:{}".format(*own))
+    index = tasks.index(own)
+    try:
+        server = tf.train.Server(tf.train.ClusterSpec(jobs), *own, config=config)
+    except tf.errors.OpError:
+        raise UserError(f"cannot listen at {addresses[index]}; is another program at work on that port?") from None
+    if not all(map(_is_loopback, addresses)):
+        port = addresses[index].rpartition(":")[2]
+        print(f"who reaches port {port} of this machine controls this program: docs/cluster.md", file=sys.stderr)
+    others = {i: address for i, address in enumerate(addresses) if i != index}
+    until = time.monotonic() + COMING
+    while missing := _silent(others):
+        if time.monotonic() > until:
+            raise Lost(f"{missing} did not come within {COMING} s; start all workers again")
+        time.sleep(0.2)
+    try:
+        yield Cluster(addresses, index, server.target, config)
+    except FAULTS_OF_OTHERS as error:
+        missing = _silent(others) or f"a worker, though all are there ({type(error).__name__})"
+        raise Lost(f"lost {missing}; start all workers again, and they go on from the last checkpoint") from None
+
+
+def _members():
+    """({job: addresses}, (own job, own number)), the chief's job first; ({}, None) if the environment tells of none.
+
+    Raises UserError for what is not a cluster of a chief and workers.
+    """
+    if not is_told():
+        return {}, None
+    resolvers = tf.distribute.cluster_resolver
+    try:
+        if "TF_CONFIG" in os.environ:
+            resolver = resolvers.TFConfigClusterResolver()
+        else:  # one GPU a task at least, or it fails; which one is --device's affair
+            resolver = resolvers.SlurmClusterResolver(gpus_per_node=2**16, gpus_per_task=1, auto_set_gpu=False)
+        jobs = resolver.cluster_spec().as_dict()
+        own = resolver.task_type, resolver.task_id
+        jobs = {job: jobs.pop(job) for job in ("chief", "worker") if job in jobs} | jobs
+        if jobs and not (jobs.keys() <= {"chief", "worker"} and jobs[own[0]][own[1]]):
+            raise ValueError(f"it has the jobs {', '.join(jobs)}, and only a chief and workers train")
+    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+        where = "TF_CONFIG" if "TF_CONFIG" in os.environ else "SLURM's environment"
+        raise UserError(f"{where} makes no sense ({error}); docs/cluster.md shows how it looks") from None
+    return jobs, own
+
+
+def _is_loopback(address):
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _silent(others):
+    """Which of the workers take no connection, in words. others: their addresses by number."""
+    silent = []
+    for i, address in others.items():
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), port), timeout=2).close()  # seconds
+        except OSError:
+            silent.append(f"worker {i} at {address}" if i else f"the chief at {address}")
+    return " and ".join(silent)
