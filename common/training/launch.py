@@ -10,7 +10,9 @@ import sys
 import tempfile
 import time
 
-from common.training.cluster import START_AGAIN, TIMEOUT
+from common.training.cluster import START_AGAIN
+
+NOTICING = 5  # seconds in which the others notice that one has failed, and say so; then they are killed
 
 
 def workers(count):
@@ -33,7 +35,7 @@ def workers(count):
         with contextlib.ExitStack() as files:
             said = [None, *(files.enter_context(tempfile.TemporaryFile("w+")) for _ in range(1, count))]
             processes[:] = _started(said)
-            statuses = _ended(processes, stopping)
+            statuses = _ended(processes)
             _tell(statuses, said)
         final = [status for status in statuses if status > 0 and status != START_AGAIN]
         if final or stopping or not any(statuses):
@@ -59,15 +61,13 @@ def _started(said):
     return processes
 
 
-def _ended(processes, stopping):
+def _ended(processes):
     """Their exit statuses, 0 for those that are killed: the others get the time to notice that one failed."""
     try:
         until = None
         while any(process.poll() is None for process in processes):
-            failed = [process.returncode for process in processes if process.returncode]
-            if failed and until is None:
-                lost = not stopping and (failed[0] < 0 or failed[0] == START_AGAIN)
-                until = time.monotonic() + 5 + (TIMEOUT if lost else 0)
+            if until is None and any(process.returncode for process in processes):
+                until = time.monotonic() + NOTICING
             if until and time.monotonic() > until:
                 break
             time.sleep(0.1)
