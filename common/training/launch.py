@@ -65,13 +65,13 @@ def _ended(processes):
     """Their exit statuses, 0 for those that are killed: the others get the time to notice that one failed."""
     try:
         until = None
-        while any(process.poll() is None for process in processes):
-            if until is None and any(process.returncode for process in processes):
+        while None in (statuses := [process.poll() for process in processes]):
+            if until is None and any(statuses):
                 until = time.monotonic() + NOTICING
             if until and time.monotonic() > until:
                 break
             time.sleep(0.1)
-        return [process.poll() or 0 for process in processes]
+        return [status or 0 for status in statuses]
     finally:
         for process in processes:
             process.kill()
