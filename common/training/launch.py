@@ -86,4 +86,5 @@ def _tell(statuses, said):
             print(f"{who}: killed by {signal.Signals(-status).name}", file=sys.stderr)
         elif status != statuses[0]:
             file.seek(0)
-            print(f"{who}: {file.read().strip()}", file=sys.stderr)
+            if text := file.read().strip():
+                print(f"{who}: {text}", file=sys.stderr)
