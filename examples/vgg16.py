@@ -7,8 +7,8 @@ Either file is a dict from a layer's name to [weights, biases], which weights.py
 as blue, green and red, less the mean of ImageNet. Prints the five most probable of ImageNet's 1,000 classes, by number
 and name. Draws them to logs/examples/vgg16.png.
 
-SqueezeNet was run with its real weights. VGG16 was not: it was compared with NumPy, narrower and with random weights.
-Its names and shapes are those of the file vgg16.npy that the study notes use, and so is the SHA-1.
+SqueezeNet was run with its real weights. VGG16 was not, only with random ones of the same shapes: it was compared with
+PyTorch so, and narrower with NumPy. The names, the shapes and the SHA-1 are those of the study notes' file.
 """
 
 import argparse
