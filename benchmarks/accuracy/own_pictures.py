@@ -1,7 +1,7 @@
 """Measures training on pictures of one's own: accuracy and seconds, with and without what was learnt before.
 
     python benchmarks/accuracy/own_pictures.py cifar10 clothing/                     # three seeds, default flags
-    python benchmarks/accuracy/own_pictures.py cifar10 clothing/ --starts pretrained none
+    python benchmarks/accuracy/own_pictures.py cifar10 clothing/ --starts pretrained none features
     python benchmarks/accuracy/own_pictures.py cifar10 clothing/ --flags --size 64 --network airbench_slim
     python benchmarks/accuracy/own_pictures.py cifar10 signs/ --pictures 5 10 20 40 80    # so many of each class
 
@@ -9,14 +9,20 @@ The folder has one sub-folder a class. The split is what packing makes; with --p
 pictures of each class, and the other parts stay. Training seconds count from the end of the first step to the last
 checkpoint, with all validations and summaries between. Prints a line per run, and a table of the test accuracies with
 mean and spread; with --validation of the validation images, to choose by.
+
+The start "features" is examples/features.py on the same split: its seconds are those of all features and the training.
 """
 
 import argparse
+import contextlib
 import importlib
+import io
+import math
 import os
 import statistics
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -27,12 +33,17 @@ from benchmarks import runner
 from common import command_line
 from common.data import datasets, records
 from common.training import checkpoints, runs, testing
+from examples import features
 
 import tensorflow.compat.v1 as tf
+
+FEATURES = "features"  # a start
 
 
 def measure(args, source, start, seed, data_dir):
     """One run: (accuracy, mean of the classes, seconds of training, steps)."""
+    if start == FEATURES:
+        return measure_features(args, source, seed, data_dir)
     forward = importlib.import_module(f"{args.task}.forward").forward
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -48,8 +59,20 @@ def measure(args, source, start, seed, data_dir):
         return tested.accuracy, tested.class_mean, Path(f"{path}.index").stat().st_mtime - begun, step
 
 
+def measure_features(args, source, seed, data_dir):
+    with contextlib.redirect_stdout(io.StringIO()):
+        class_names, splits = features.own(source, data_dir)
+        begun = time.time()
+        evaluations = features.learn(features.features(splits), splits, len(class_names), seed)
+    tested = evaluations[0 if args.validation else 1]
+    return tested.accuracy, tested.class_mean, time.time() - begun, features.STEPS
+
+
 def fewer(packed, folder, count):
-    """A folder of links to the pictures of a packed data set, split as it is, with `count` of each class to train."""
+    """A folder of links to the pictures of a packed data set, split as it is, with `count` of each class to train.
+
+    count: or math.inf, for all.
+    """
     held = records.read(packed)
     taken = defaultdict(int)
     for part in records.PARTS:
@@ -92,8 +115,9 @@ def main():
         data_dir = Path(temporary)
         whole = pack(args, args.folder, data_dir)
         for count in args.pictures:
-            source = fewer(whole, data_dir / "links" / str(count), count) if count else whole
             for start in args.starts:
+                links = count or start == FEATURES  # whose pictures are read anew
+                source = fewer(whole, data_dir / "links" / f"{count}{start}", count or math.inf) if links else whole
                 title = " ".join(filter(None, [f"{count} a class" if count else "all", start]))
                 rows[title] = [measure(args, source, start, seed, data_dir) for seed in range(1, args.seeds + 1)]
                 for seed, (accuracy, class_mean, seconds, steps) in enumerate(rows[title], 1):
