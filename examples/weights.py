@@ -9,6 +9,8 @@ was cut, of a page that a browser saved under that name, of one that would run a
 import hashlib
 import io
 import pickle
+import pickletools
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -21,6 +23,8 @@ from common.errors import UserError
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+
+MOST_OBJECTS = 100_000  # that a pickle numbers: VGG16 has a few hundred
 
 
 class Dtype:
@@ -76,6 +80,11 @@ def read(path, sha1=""):
         if content.startswith(np.lib.format.MAGIC_PREFIX):  # then a pickle follows: an array of one object, the dict
             np.lib.format.read_magic(file)
             np.lib.format.read_array_header_1_0(file)
+        start = file.tell()
+        for operation, argument, _ in pickletools.genops(file):  # compares what is said with what is there, as well
+            if "PUT" in operation.name and argument > MOST_OBJECTS:
+                raise ValueError("of a few bytes all memory would be taken")
+        file.seek(start)
         held = Unpickler(file, encoding="latin1").load()
         held = held.value[0] if isinstance(held, Array) else held
         found = {}
@@ -84,7 +93,7 @@ def read(path, sha1=""):
     except UserError as error:
         raise UserError(f"{path} {error}") from None
     except Exception as error:  # a damaged pickle raises whatever there is
-        cut = isinstance(error, EOFError) or "truncated" in str(error)
+        cut = re.search("exhausted|not enough|remain|EOF", str(error))  # pickletools and NumPy tell it so
         told = "is cut short" if cut else "is damaged, or no dict from names to [weights, biases]"
         raise UserError(f"{path} {told} ({len(content):,} bytes); {instead}") from None
     if sha1:

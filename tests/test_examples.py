@@ -430,13 +430,15 @@ def test_what_is_no_file_of_weights_is_told_in_one_line(tmp_path):
         b"": "cut short",
         b"version https://git-lfs.github.com/spec/v1\n": "damaged",
         array: "damaged",
+        b"\x80\x02]r\x00\x00\x00\x7f.": "damaged",  # a memo of two thousand million places
+        b"\x80\x05\x96\x00\x00\x00\x00\x01\x00\x00\x00abc.": "cut short",  # a byte array of 4 GB
         pickle.dumps([1, 2]): "damaged",
         pickle.dumps({"fc": 1}): "damaged",
         pickle.dumps({"fc": fc() * 2}): "damaged",
         pickle.dumps({"fc": fc(kind="i4")}): "type i4, not of floats",
         whole.replace(b"f4", b"f4,O"): "damaged",
     }
-    contents |= {whole[:length]: "" for length in range(1, len(whole), 7)}
+    contents |= {whole[:length]: "cut short" for length in range(1, len(whole))}
     contents |= {whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :]: None for at in range(len(whole) - 40)}
     for content, told in contents.items():
         file.write_bytes(content)
