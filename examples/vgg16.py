@@ -134,15 +134,15 @@ def draw(rows, path):
         bars.spines[["top", "right", "bottom"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # no font here has it
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # a box is drawn
         figure.savefig(path, dpi=80)
 
 
 def main():
     parser = command_line.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help=f"photos, folders, globs; {MOST_DRAWN} are drawn")
+    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help=f"photos; the first {MOST_DRAWN} are drawn")
     parser.add_argument("--network", choices=NETWORKS, default="vgg16", help="(default: %(default)s)")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="a file; SqueezeNet's comes with ndf")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="vgg16.npy; SqueezeNet has its own, in ndf")
     parser.add_argument("--show", action="store_true", help="opens a window with the picture, too")
     args = parser.parse_args()
     if not args.show:
