@@ -25,6 +25,7 @@ from common.data import datasets
 from common.graph import batches, device, layers, optimization, towers
 from common.training import arguments, checkpoints, cluster, hooks, launch, members, start, trainer
 from common.training.event_file import EventFile
+from common.training.profile import Profile
 from common.training.report import Report
 
 import numpy as np
@@ -35,13 +36,13 @@ SIZE = f"of your own pictures, to which they are squeezed: pixels, both ways, up
 INITIAL_PIXELS = 5000 * 32 * 32  # of the images that a network may look at before it starts: bounds the memory
 
 
-def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE):
+def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE, profile=None):
     """Trains a network up to the last step of its run, from the newest checkpoint in checkpoint_dir if there is one.
 
     run: runs.Run. data: datasets.DataSet. checkpoint_dir, log_dir: pathlib.Path, or None in workers that are not the
-    chief. devices: their names. workers: cluster.Cluster. Returns a report.Report, and the number of the signal that
-    ended it early, or None. Raises UserError if the checkpoint does not fit the graph, if training diverges, and if it
-    cannot be saved.
+    chief. devices: their names. workers: cluster.Cluster. profile: the step to record, or None. Returns a
+    report.Report, and the number of the signal that ended it early, or None. Raises UserError if the checkpoint does
+    not fit the graph, if training diverges, and if it cannot be saved.
     """
     recipe, seed, mean, std = run.recipe, run.seed, run.image_mean, run.image_std
     tf.set_random_seed(seed)
@@ -126,6 +127,8 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE)
     if workers.is_chief:
         save = hooks.Save(saver, checkpoint_dir, recipe.save_steps, log)
         called += [hooks.Summaries(log, batch), save]  # save flushes what those before it log
+        if profile:
+            called.append(Profile(profile, run.steps, log, log_dir))
 
     # Session: with the variables of the newest checkpoint, or their initial values. Loop.
     scaffold = tf.train.Scaffold(
@@ -183,7 +186,7 @@ def main():
     ):
         if not trainer.begin(run, checkpoint_dir, workers):
             return 0
-        report, stopped_by = backward(run, data, checkpoint_dir, log_dir, args.device, workers)
+        report, stopped_by = backward(run, data, checkpoint_dir, log_dir, args.device, workers, args.profile)
         return trainer.finish(run, report, stopped_by, checkpoint_dir, log_dir)
 
 

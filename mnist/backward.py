@@ -22,6 +22,7 @@ from common.data import datasets
 from common.graph import batches, device, layers, optimization, towers
 from common.training import arguments, checkpoints, cluster, hooks, launch, members, start, trainer
 from common.training.event_file import EventFile
+from common.training.profile import Profile
 from common.training.report import Report
 from mnist.forward import IMAGE_SIZE, NETWORKS, forward
 from mnist.picture_to_input import READERS
@@ -32,13 +33,13 @@ AS = "your own pictures: ink on paper, the default; plain, that of TFRecords: th
 IMAGE_MEAN, IMAGE_STD = 0.0, 255.0  # the input is (pixel - mean) / std: 0 is paper, and so is the convolutions' padding
 
 
-def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE):
+def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE, profile=None):
     """Trains a network up to the last step of its run, from the newest checkpoint in checkpoint_dir if there is one.
 
     run: runs.Run. data: datasets.DataSet. checkpoint_dir, log_dir: pathlib.Path, or None in workers that are not the
-    chief. devices: their names. workers: cluster.Cluster. Returns a report.Report, and the number of the signal that
-    ended it early, or None. Raises UserError if the checkpoint does not fit the graph, if training diverges, and if it
-    cannot be saved.
+    chief. devices: their names. workers: cluster.Cluster. profile: the step to record, or None. Returns a
+    report.Report, and the number of the signal that ended it early, or None. Raises UserError if the checkpoint does
+    not fit the graph, if training diverges, and if it cannot be saved.
     """
     recipe, seed = run.recipe, run.seed
     tf.set_random_seed(seed)
@@ -116,6 +117,8 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE)
     if workers.is_chief:
         save = hooks.Save(saver, checkpoint_dir, recipe.save_steps, log)
         called += [hooks.Summaries(log, batch), save]  # save flushes what those before it log
+        if profile:
+            called.append(Profile(profile, run.steps, log, log_dir))
 
     # Session: with the variables of the newest checkpoint, or their initial values. Loop.
     scaffold = tf.train.Scaffold(
@@ -154,7 +157,7 @@ def main():
     ):
         if not trainer.begin(run, checkpoint_dir, workers):
             return 0
-        report, stopped_by = backward(run, data, checkpoint_dir, log_dir, args.device, workers)
+        report, stopped_by = backward(run, data, checkpoint_dir, log_dir, args.device, workers, args.profile)
         return trainer.finish(run, report, stopped_by, checkpoint_dir, log_dir)
 
 

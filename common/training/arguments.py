@@ -38,6 +38,9 @@ def parser(description, networks, family):
         "--workers", metavar="N", type=command_line.positive(int, 1024), default=1,
         help="train by N processes on this machine, each with its share of the cores (1)",
     )
+    parser.add_argument(
+        "--profile", metavar="STEP", type=whole, help="record time and memory of each operation in this step"
+    )
     parser.add_argument("--only-pack", action="store_true", help="pack your own pictures, and do not train")
     parser.epilog = _recipe_table(networks)
     return parser

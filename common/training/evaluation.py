@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 BATCH_SIZE = 1000  # images a run of the graph, at most
+MOST_CURVES = 100  # classes, up to which each gets a curve of precision and recall: of more nobody looks at them
 MOST_CLASSES = 2000  # of a confusion matrix: of more it would be a picture of dots, and fill the memory
 PIXELS = 1_100_000  # of the images a run of the graph: bounds the memory
 
@@ -116,7 +117,8 @@ def evaluator(data, network, name="evaluation", workers=cluster.ALONE):
 
 
 class Log:
-    """Writes the evaluations of a split for TensorBoard: accuracy, cross-entropy, confusion matrix, wrong images."""
+    """Writes the evaluations of a split for TensorBoard: accuracy, cross-entropy, precision and recall, confusion
+    matrix, wrong images."""
 
     def __init__(self, log_dir, images, split, class_names, only_point=False):
         """images: uint8 [n, height, width, channels], those of the split called `split`.
@@ -131,6 +133,8 @@ class Log:
         """Writes the Evaluation at a global step."""
         from common.training import plots
 
+        from tensorboard.plugins.pr_curve import summary as pr_curve
+
         wrong, names = result.most_confidently_wrong(24), self._class_names
         images, labels, answers = self._images[wrong], result.labels[wrong], result.predictions[wrong]
         sure = result.probabilities[wrong, answers]
@@ -141,6 +145,10 @@ class Log:
         summary.value.add(tag=f"accuracy/{self._split}", simple_value=result.accuracy)
         summary.value.add(tag=f"accuracy/{self._split}_class_mean", simple_value=result.class_mean)
         summary.value.add(tag="loss/cross_entropy", simple_value=result.cross_entropy)
+        for i, name in enumerate(names if len(names) <= MOST_CURVES else ()):
+            binary, title = (result.labels == i, result.probabilities[:, i]), f"{name}: precision over recall"
+            curve = pr_curve.pb(f"precision_recall/{name}", *binary, display_name=title)
+            summary.MergeFromString(curve.SerializeToString())
         for tag, png in pictures.items():
             summary.value.add(tag=tag, image=tf.Summary.Image(encoded_image_string=png))
         if self._drop_later:

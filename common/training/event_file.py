@@ -36,6 +36,10 @@ class EventFile:
     def add_graph(self, graph):
         self._add(graph_def=graph.as_graph_def(add_shapes=True).SerializeToString())
 
+    def add_run_metadata(self, tag, metadata, step):
+        """metadata: the tf.RunMetadata of a step, which TensorBoard's graph shows under the tag."""
+        self._add(tagged_run_metadata={"tag": tag, "run_metadata": metadata.SerializeToString()}, step=step)
+
     def drop_from(self, step):
         """TensorBoard shows no longer what earlier files have of this step and later ones."""
         self._add(session_log=tf.SessionLog(status=tf.SessionLog.START), step=step)

@@ -8,6 +8,7 @@ from common.training.hooks import CountSteps, NotFinite
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from tensorboard.plugins.hparams import api
 from tqdm import tqdm
 
 
@@ -29,6 +30,8 @@ class Report(CountSteps):
 
     def after_create_session(self, session, coord):
         super().after_create_session(session, coord)
+        if self.step == 0 and self._checkpoint_dir:
+            self._log.add_summary(_compared_by(self._run), 0)
         self._correct = 0.0  # sum of the batches' accuracies since the last report
         self._reported = self.step
         self._started = self._reported_at = time.perf_counter()
@@ -96,3 +99,13 @@ class Report(CountSteps):
         if self.validation is not None:
             shown.append(f"val {self.validation.accuracy:.4f}")
         self._bar.set_postfix_str("  ".join(shown), refresh=False)
+
+
+def _compared_by(run):
+    """What TensorBoard's tab HParams compares a run with others by, as the bytes of a summary.
+
+    Without the seed: there runs of several seeds are one line, which has their mean.
+    """
+    values = {name: getattr(run, name) for name in ("network", "dataset_title", "precision", "steps")}
+    values |= {"start_from": run.start_from or "none", **dataclasses.asdict(run.recipe)}
+    return api.hparams_pb(values).SerializeToString()

@@ -8,7 +8,7 @@ from common import command_line
 from common.data import datasets
 from common.errors import UserError
 from common.graph import batches, device
-from common.training import calibration, checkpoints, evaluation, runs
+from common.training import calibration, checkpoints, evaluation, projector, runs
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -32,6 +32,10 @@ def parser(description, networks, family):
         "--on", metavar="NAME", help=f"test on images of another data set than trained on: {', '.join(family)}"
     )
     result.add_argument("--raw", action="store_true", help="the weights themselves, not their moving averages")
+    result.add_argument(
+        "--projector", action="store_true",
+        help=f"at the end show {projector.COUNT:,} images as points in TensorBoard's projector",
+    )
     return result
 
 
@@ -110,6 +114,11 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
                 print(f"calibration {_calibration(result, run)}")
             print(f"by class    {_by_class(data.class_names, result.class_accuracies())}")
             print(f"log         {command_line.shown(log_dir)}")
+    if args.projector and result:
+        images = split.images[: projector.COUNT]
+        path = paths[0] if args.checkpoint else directory / f"model.ckpt-{step}"
+        points = projector.activations(forward, run, images, path, device_name, args.raw)
+        projector.write(log_dir, f"{run.network}, step {step}", images, points, result, data.class_names)
 
 
 def _by_class(names, accuracies):
