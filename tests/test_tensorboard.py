@@ -9,6 +9,7 @@ import urllib.parse
 import urllib.request
 from typing import NamedTuple
 
+import cifar10.backward
 import cifar10.forward
 from common.data import datasets
 from common.errors import UserError
@@ -21,7 +22,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from conftest import CPU
-from helpers import TINY, digest, train
+from helpers import TINY, digest, slow_but, train
 from PIL import Image
 from tensorboard import program
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -214,3 +215,19 @@ def test_a_profile_is_shown_and_changes_no_bit(served, tiny, tmp_path):
 def test_a_profile_after_the_last_step_is_one_line(tiny, tmp_path):
     with pytest.raises(UserError, match="--profile 9: the run ends at step 8; give that step or an earlier one"):
         profiled(tmp_path, tiny, 8, at=9)
+
+
+@pytest.mark.parametrize("network", slow_but(["softmax"], ["softmax", "airbench_slim"]))
+def test_the_flag_records_a_step_of_either_task(call, tiny, tiny_shapes, tmp_path, monkeypatch, network):
+    name, task, data = ("mnist", backward, tiny) if network == "softmax" else ("cifar10", cifar10.backward, tiny_shapes)
+    monkeypatch.setitem(datasets.FAMILIES[name], name, lambda data_dir: data._replace(name=name))
+    flags = ("--network", network, "--dataset", name, "--steps", 2, "--set", "batch_size=8")
+    for folder, profile in (("with", ("--profile", 2)), ("without", ())):
+        with tf.Graph().as_default():
+            status, out, _ = call(task.main, "--checkpoint-dir", tmp_path / folder, *flags, *profile)
+        assert status == 0 and ("profile-2.json" in out) == bool(profile)
+    found = [path.relative_to(tmp_path) for path in tmp_path.rglob("profile-*")]
+    logs = f"with/logs/{name}/{network}/train"
+    assert sorted(map(str, found)) == [f"{logs}/profile-2.json", f"{logs}/profile-2.txt"]
+    saved = [next(tmp_path.glob(f"{folder}/{name}/{network}/*.data-*")) for folder in ("with", "without")]
+    assert digest(saved[0]) == digest(saved[1])
