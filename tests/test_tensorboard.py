@@ -217,7 +217,7 @@ def test_a_profile_after_the_last_step_is_one_line(tiny, tmp_path):
         profiled(tmp_path, tiny, 8, at=9)
 
 
-@pytest.mark.parametrize("network", slow_but(["softmax"], ["softmax", "airbench_slim"]))
+@pytest.mark.parametrize("network", slow_but(["softmax"], ["softmax", "simple"]))
 def test_the_flag_records_a_step_of_either_task(call, tiny, tiny_shapes, tmp_path, monkeypatch, network):
     name, task, data = ("mnist", backward, tiny) if network == "softmax" else ("cifar10", cifar10.backward, tiny_shapes)
     monkeypatch.setitem(datasets.FAMILIES[name], name, lambda data_dir: data._replace(name=name))
