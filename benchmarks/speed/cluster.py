@@ -119,7 +119,8 @@ def processes(count, threads, network, namespaces=None, relayed=lambda ports: po
     for i in range(count):
         pipe, other_end = context.Pipe()
         told = {"cluster": {"worker": [*theirs[:i], own[i], *theirs[i + 1 :]]}, "task": {"type": "worker", "index": i}}
-        os.environ |= {"TF_CONFIG": json.dumps(told), "TF_NUM_INTRAOP_THREADS": str(threads)}
+        own_threads = {f"TF_NUM_{kind}_THREADS": str(threads) for kind in ("INTRAOP", "INTEROP")}
+        os.environ |= own_threads | {"TF_CONFIG": json.dumps(told)}
         process = context.Process(target=work, args=(other_end, network, names[i]), daemon=True)
         process.start()
         pipes.append(pipe)

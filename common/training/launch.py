@@ -50,7 +50,8 @@ def _started(said):
     for each in held:
         each.close()
     environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}  # set by `common`
-    environment["TF_NUM_INTRAOP_THREADS"] = str(max(1, os.cpu_count() // len(said)))
+    cores = str(max(1, os.cpu_count() // len(said)))
+    environment |= {"TF_NUM_INTRAOP_THREADS": cores, "TF_NUM_INTEROP_THREADS": cores}  # TensorFlow's own variables
     processes = []
     for i, file in enumerate(said):
         task = {"type": "worker", "index": i - 1} if i else {"type": "chief", "index": 0}
