@@ -74,6 +74,12 @@ def namespaces(count, bandwidth):
         subprocess.run(command.split(), check=True)
 
     made = {f"worker{i}": f"10.99.0.{i + 1}" for i in range(count)}
+
+    def remove():
+        for command in (*(f"ip netns del {name}" for name in made), "ip link del workers"):
+            subprocess.run(command.split(), check=False, stderr=subprocess.DEVNULL)
+
+    remove()  # what a run that was killed has left
     run("ip link add workers type bridge")
     try:
         run("ip link set workers up")
@@ -87,9 +93,7 @@ def namespaces(count, bandwidth):
             run(f"tc -n {name} qdisc add dev eth0 root tbf rate {bandwidth:.0f}bit burst 64kb latency 100ms")
         yield made
     finally:
-        for name in made:
-            subprocess.run(["ip", "netns", "del", name], check=False)
-        run("ip link del workers")
+        remove()
 
 
 def relay(ports, latency, told):
