@@ -82,10 +82,12 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE,
 
                 # Gradients.
                 gradients, variables = zip(*optimizer.compute_gradients(loss), strict=True)
-                parts.append((gradients, tf.get_collection("statistics"), data_loss, loss, accuracy))
+                collected = tf.get_collection("statistics"), tf.get_collection("losses")
+                parts.append((gradients, *collected, data_loss, loss, accuracy))
 
         # Mean over the towers, and over all workers if there are such.
-        own, (gradients, statistics, data_loss, loss, accuracy) = towers.mean(parts, workers.mean)
+        own, whole = towers.mean(parts, workers.mean)
+        gradients, statistics, penalties, data_loss, loss, accuracy = whole
 
         # Train step, after the updates of the batch-norm statistics.
         with tf.control_dependencies(layers.move_statistics(statistics)):
@@ -96,7 +98,8 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE,
         with tf.control_dependencies([train_step]), tf.name_scope("moving_averages"):
             averages = ema.apply(tf.trainable_variables() + tf.moving_average_variables())
 
-        summaries = trainer.summarize(images, data_loss, loss, zip(own[0], variables, strict=True), learning_rate, ema)
+        own = zip(own[0], variables, strict=True)  # gradients: pictures of them are made by the chief alone
+        summaries = trainer.summarize(images, data_loss, loss, penalties, own, learning_rate, ema)
         train_op = tf.group(averages, summaries)
         evaluators, evaluation_feed = trainer.evaluators(forward, run, data, train, ema, workers)
 
@@ -144,7 +147,7 @@ def main():
     parser = arguments.parser(__doc__, NETWORKS, datasets.MNIST)
     parser.add_argument("--as", choices=READERS, help=AS)
     args = arguments.parse(parser, "mnist", NETWORKS, datasets.MNIST)
-    if args.workers > 1 and not members.is_told():
+    if args.workers > 1 and not args.only_pack and not members.is_told():
         return launch.workers(args.workers)
     data = arguments.load(args, NETWORKS, datasets.MNIST, READERS, IMAGE_SIZE, getattr(args, "as"))
     if args.only_pack:

@@ -8,7 +8,7 @@ import time
 
 from common.errors import UserError
 from common.graph import device
-from common.training import cluster, members
+from common.training import cluster, launch, members
 from mnist import backward
 
 import numpy as np
@@ -16,18 +16,11 @@ import psutil
 import pytest
 from conftest import CPU, variables
 from helpers import digest, scalars
+from PIL import Image
 from test_scripts import finish
 
 SHORT = ("--dataset", "generated", "--device", "cpu", "--network", "fully_connected", "--set", "save_steps=4")
 FOLDER = "checkpoints/mnist/fully_connected-generated"
-
-
-def free_ports(count):
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
 
 
 def told(addresses, index, chief=True):
@@ -42,7 +35,7 @@ def start(program):
     """start(count, *flags, others=flags) starts workers of mnist/backward.py: their processes, the chief's first."""
 
     def start(count, *flags, others=None):
-        addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+        addresses = [f"127.0.0.1:{port}" for port in launch.free_ports(count)]
         return [
             program("mnist/backward.py", *(flags if others is None or i == 0 else others), TF_CONFIG=told(addresses, i))
             for i in range(count)
@@ -91,6 +84,27 @@ def test_any_number_of_workers_goes_on_with_what_another_began(program, start, t
 
 
 @pytest.mark.slow
+def test_streamed_pictures_go_on_with_workers_as_in_memory_with_one_process(program, tmp_path):
+    """CIFAR-10's trainer. Stopped on the way, and gone on with."""
+    for kind, color in ("red", (200, 40, 30)), ("blue", (20, 60, 210)):
+        (tmp_path / "pictures" / kind).mkdir(parents=True)
+        for i in range(60):
+            pixels = np.random.default_rng(i).integers(-20, 20, [40, 40, 3]) + color
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(tmp_path / "pictures" / kind / f"{i}.png")
+    flags = ["--dataset", tmp_path / "pictures", "--data-dir", tmp_path, "--network", "simple", "--device", "cpu"]
+    flags += ["--start-from", "none", "--set", "batch_size=8", "save_steps=2"]
+    finish(program("cifar10/backward.py", *flags, "--steps", 5))
+    [alone] = (tmp_path / "checkpoints/cifar10").iterdir()
+    expected = variables(str(alone / "model.ckpt-5"))
+    alone.rename(tmp_path / "alone")
+    for steps in (3, 5):
+        finish(program("cifar10/backward.py", *flags, "--in-memory", 1e-6, "--workers", 2, "--steps", steps))
+    found = variables(str(alone / "model.ckpt-5"))
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-5 * max(1, np.abs(values).max()), err_msg=name)
+
+
+@pytest.mark.slow
 def test_lost_workers_start_again_and_end_in_the_same_checkpoint(program, tmp_path):
     """Each in turn, by SIGKILL: the same SHA-256 as without."""
     flags = [*SHORT, "batch_size=60", "--steps", 1200, "--workers", 2]
@@ -102,7 +116,7 @@ def test_lost_workers_start_again_and_end_in_the_same_checkpoint(program, tmp_pa
     for which in range(2):
         before = set(indexes(tmp_path))
         wait_for(lambda before=before: set(indexes(tmp_path)) - before)
-        workers = sorted(psutil.Process(launcher.pid).children(), key=lambda process: process.pid)
+        workers = sorted(psutil.Process(launcher.pid).children(), key=lambda process: process.create_time())
         workers[which].kill()
         wait_for(lambda workers=workers: not any(worker.is_running() for worker in workers), 40)
     out, err = finish(launcher)
@@ -166,7 +180,7 @@ def joined(monkeypatch):
 def test_a_worker_that_never_comes_is_told_by_address(call, monkeypatch, tmp_path, tiny):
     monkeypatch.setattr(members, "COMING", 0.3)
     monkeypatch.setattr(backward.arguments, "load", lambda args, networks, *rest: _loaded(args, networks, tiny))
-    mine, absent = free_ports(2)
+    mine, absent = launch.free_ports(2)
     monkeypatch.setenv("TF_CONFIG", told([f"127.0.0.1:{mine}", f"127.0.0.1:{absent}"], 0))
     status, out, err = call(backward.main, "--checkpoint-dir", tmp_path, "--network", "softmax")
     assert (status, out) == (75, "")
@@ -188,7 +202,7 @@ def test_a_port_that_is_taken_is_named(joined):
 def test_addresses_beyond_this_machine_are_told_of(joined, monkeypatch, capsys):
     monkeypatch.setattr(members, "COMING", 0)
     monkeypatch.setattr(members, "_silent", lambda others: "worker 1")
-    [port] = free_ports(1)
+    [port] = launch.free_ports(1)
     with pytest.raises(cluster.Lost):
         joined(f"0.0.0.0:{port}", "192.0.2.1:1")  # RFC 5737: nobody's; nothing is sent
     assert f"who reaches port {port}" in capsys.readouterr().err
@@ -199,7 +213,8 @@ def test_addresses_beyond_this_machine_are_told_of(joined, monkeypatch, capsys):
     ["{", '{"cluster": {"worker": ["a:1", "b:1"]}}', '{"cluster": {"worker": 3}, "task": {"type": "worker"}}',
      '{"cluster": {"ps": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
      '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "evaluator", "index": 0}}',
-     '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 1}}'],
+     '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 1}}',
+     '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": -1}}'],
 )  # fmt: skip
 def test_a_cluster_that_makes_no_sense_is_one_line(monkeypatch, words):
     monkeypatch.setenv("TF_CONFIG", words)

@@ -14,7 +14,6 @@ import ctypes
 import json
 import multiprocessing
 import os
-import socket
 import statistics
 import sys
 import tempfile
@@ -30,7 +29,7 @@ from cifar10 import forward as cifar10
 from common import command_line
 from common.data import datasets
 from common.graph import batches, device, layers, towers
-from common.training import members
+from common.training import launch, members
 from mnist import forward as mnist
 
 import numpy as np
@@ -83,23 +82,15 @@ def work(pipe, network, namespace=None):
         with tf.Session(workers.target, config=config) as session:
             session.run(tf.global_variables_initializer())
             session.run(tf.local_variables_initializer(), data.feed)
-            size = sum(tensor.shape.num_elements() for tensor in tf.nest.flatten(own))
+            numbers = sum(tensor.shape.num_elements() for tensor in tf.nest.flatten(own))
             runs = {name: session.make_callable(operation) for name, operation in steps.items()}
-            pipe.send(size)
+            pipe.send(numbers)
             while order := pipe.recv():
                 what, count = order
                 started = time.perf_counter()
                 for _ in range(count):
                     runs[what]()
                 pipe.send(time.perf_counter() - started)
-
-
-def free_ports(count):
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
 
 
 @contextmanager
@@ -109,7 +100,7 @@ def processes(count, threads, network, namespaces=None, relayed=lambda ports: po
     They live on the loopback, or in network namespaces: a dict from their names to addresses. relayed: gives the ports
     by which the others reach a worker on the loopback.
     """
-    names, own = [None] * count, [f"127.0.0.1:{port}" for port in free_ports(count)]
+    names, own = [None] * count, [f"127.0.0.1:{port}" for port in launch.free_ports(count)]
     theirs = [f"127.0.0.1:{port}" for port in relayed([int(address.rpartition(":")[2]) for address in own])]
     if namespaces:
         names, own = [*namespaces], [f"{address}:2222" for address in namespaces.values()]

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 TIMEOUT = 30  # seconds to wait for what the others compute
+READING = 120  # seconds to wait for the chief to read its checkpoint
 START_AGAIN = 75  # the exit status when another one was lost: EX_TEMPFAIL of sysexits.h
 
 
@@ -59,23 +60,23 @@ class Cluster:
     def copied_from_chief(self, variables):
         """An operation that gives variables the chief's values, to the bit; and the bits of all of them, int32."""
         bits = [tf.bitcast(variable.read_value(), tf.int32) for variable in variables]
-        values = self._sum(bits if self.is_chief else [tf.zeros_like(each) for each in bits])
+        values = self._sum(bits if self.is_chief else [tf.zeros_like(each) for each in bits], READING)
         pairs = zip(variables, values, strict=True)
         copying = [v.assign(tf.bitcast(value, v.dtype), read_value=False) for v, value in pairs]
         return tf.group(copying), tf.concat([tf.reshape(each, [-1]) for each in bits], 0)
 
-    def _sum(self, tensors):
+    def _sum(self, tensors, timeout=TIMEOUT):
         """Of each tensor the sum over all workers; one message."""
         flat = tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)
-        sums = tf.split(self._all_reduce(flat), [tensor.shape.num_elements() for tensor in tensors])
+        sums = tf.split(self._all_reduce(flat, timeout=timeout), [tensor.shape.num_elements() for tensor in tensors])
         return [tf.reshape(total, tensor.shape) for total, tensor in zip(sums, tensors, strict=True)]
 
-    def _all_reduce(self, tensor, how="Add"):
+    def _all_reduce(self, tensor, how="Add", timeout=TIMEOUT):
         """The sum of a tensor over all workers; of the same shape in each run."""
         with tf.device("/device:CPU:0"):
             return tf.raw_ops.CollectiveReduceV2(
                 input=tensor, group_size=self.size, group_key=1, instance_key=next(self._keys), ordering_token=[],
-                merge_op=how, final_op="Id", communication_hint="ring", timeout_seconds=TIMEOUT,
+                merge_op=how, final_op="Id", communication_hint="ring", timeout_seconds=timeout,
             )  # fmt: skip
 
     def exchange(self, said):

@@ -131,14 +131,14 @@ class Summaries(CountSteps):
 class StopOnSignal(tf.train.SessionRunHook):
     """On SIGINT, SIGTERM or SIGHUP lets the step end and the other hooks save. The same signal again ends it at once.
 
-    Workers agree on the step: it is the next one, and a signal to one of them is enough. A context manager too: the
-    signals are caught within it.
+    Workers agree: a signal to one of them is enough, and all end after the step that follows. A context manager too:
+    the signals are caught within it.
     """
 
     received = None  # the signal's number; SIGTERM where it was another worker that received one
 
     def __init__(self, workers=None):
-        """workers: a cluster.Cluster, if it has more than one."""
+        """workers: a cluster.Cluster, or None for a process alone."""
         self._workers = workers
 
     def __enter__(self):
@@ -183,6 +183,7 @@ class StopOnSignal(tf.train.SessionRunHook):
         return tf.train.SessionRunArgs(self._workers.stopping, {self._workers.stop: float(bool(self.received))})
 
     def after_run(self, run_context, run_values):
-        if self.received if run_values.results is None else run_values.results:
+        asked = self.received if run_values.results is None else run_values.results
+        if asked:
             self.received = self.received or signal.SIGTERM
             run_context.request_stop()

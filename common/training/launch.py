@@ -30,28 +30,32 @@ def workers(count):
             chief.send_signal(number)
 
     for name in {"SIGINT", "SIGTERM", "SIGHUP"} & set(dir(signal)):  # Windows has no SIGHUP
-        signal.signal(getattr(signal, name), stop)
+        number = getattr(signal, name)
+        if name == "SIGINT" or signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, stop)
     while True:
         with contextlib.ExitStack() as files:
             said = [None, *(files.enter_context(tempfile.TemporaryFile("w+")) for _ in range(1, count))]
             processes[:] = _started(said)
+            for number in stopping:  # what came before there was a chief
+                processes[0].send_signal(number)
             statuses = _ended(processes)
-            _tell(statuses, said)
-        final = [status for status in statuses if status > 0 and status != START_AGAIN]
-        if final or stopping or not any(statuses):
-            return final[0] if final else 128 + stopping[0] if stopping else 0
+            final = [status for status in statuses if status > 0 and status != START_AGAIN]
+            _tell(statuses, said, lost=not final)
+        if final or not any(statuses):
+            return final[0] if final else 0
+        if stopping:
+            return 128 + stopping[0]
         print("all workers start again", file=sys.stderr, flush=True)
 
 
 def _started(said):
     """The processes, each with its place in the cluster in its environment. said: files for their output, or None."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in said]
-    chief, *others = [f"127.0.0.1:{each.getsockname()[1]}" for each in held]  # ports that are free
-    for each in held:
-        each.close()
-    environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}  # set by `common`
-    cores = str(max(1, os.cpu_count() // len(said)))
-    environment |= {"TF_NUM_INTRAOP_THREADS": cores, "TF_NUM_INTEROP_THREADS": cores}  # TensorFlow's own variables
+    chief, *others = [f"127.0.0.1:{port}" for port in free_ports(len(said))]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    share = str(max(1, cores // len(said)))
+    environment = {"TF_NUM_INTRAOP_THREADS": share, "TF_NUM_INTEROP_THREADS": share} | os.environ  # TensorFlow's names
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # set by `common`
     processes = []
     for i, file in enumerate(said):
         task = {"type": "worker", "index": i - 1} if i else {"type": "chief", "index": 0}
@@ -60,6 +64,15 @@ def _started(said):
         # In sessions of their own: or a terminal would send them Ctrl-C, too.
         processes.append(subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True))
     return processes
+
+
+def free_ports(count):
+    """Ports of the loopback that are free now."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in held]
+    for each in held:
+        each.close()
+    return ports
 
 
 def _ended(processes):
@@ -79,13 +92,17 @@ def _ended(processes):
             process.wait()
 
 
-def _tell(statuses, said):
-    """Prints which were killed, and what those said that failed otherwise than the chief."""
+def _tell(statuses, said, lost):
+    """Prints which were killed, and what those said that failed otherwise than the chief.
+
+    lost: whether that some lost others is what happened; else it follows from an error of one of them.
+    """
     for i, (status, file) in enumerate(zip(statuses, said, strict=True)):
         who = f"worker {i}" if i else "the chief"
         if status < 0:
             print(f"{who}: killed by {signal.Signals(-status).name}", file=sys.stderr)
-        elif status != statuses[0]:
-            file.seek(0)
-            if text := file.read().strip():
-                print(f"{who}: {text}", file=sys.stderr)
+        if not file or status in (0, statuses[0]) or (status == START_AGAIN and not lost):
+            continue
+        file.seek(0)
+        if text := file.read().strip():
+            print(f"{who}: {text}", file=sys.stderr)

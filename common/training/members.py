@@ -22,16 +22,17 @@ FAULTS_OF_OTHERS = (
 
 
 def is_told():
-    """Whether the environment tells of a cluster."""
-    return "TF_CONFIG" in os.environ or int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
+    """Whether the environment tells of a cluster of several workers. Raises UserError if it makes no sense."""
+    jobs, _ = _members()
+    return sum(map(len, jobs.values())) > 1
 
 
 @contextlib.contextmanager
 def join(config):
     """The Cluster that the environment tells of, once all its workers have come; ALONE if it tells of none.
 
-    config: of the sessions. Raises UserError for an environment that makes no sense, and Lost, then or in the block, if
-    a worker does not come or is gone.
+    The block ends in all of them at once. config: of the sessions. Raises UserError for an environment that makes no
+    sense, and Lost, then or in the block, if a worker does not come or is gone.
     """
     jobs, own = _members()
     tasks = [(job, i) for job in jobs for i in range(len(jobs[job]))]
@@ -45,20 +46,24 @@ def join(config):
     try:
         server = tf.train.Server(tf.train.ClusterSpec(jobs), *own, config=config)
     except tf.errors.OpError:
-        raise UserError(f"cannot listen at {addresses[index]}; is another program at work on that port?") from None
+        raise Lost(f"cannot listen at {addresses[index]}; is another program at work on that port?") from None
     if not all(map(_is_loopback, addresses)):
         port = addresses[index].rpartition(":")[2]
         print(f"who reaches port {port} of this machine controls this program: docs/cluster.md", file=sys.stderr)
     others = {i: address for i, address in enumerate(addresses) if i != index}
-    until = time.monotonic() + COMING
-    while missing := _silent(others):
+    missing, until = others, time.monotonic() + COMING
+    while missing := _silent(missing):
         if time.monotonic() > until:
-            raise Lost(f"{missing} did not come within {COMING} s; start all workers again")
+            raise Lost(f"{_named(missing)} did not come within {COMING} s; start all workers again")
         time.sleep(0.2)
     try:
-        yield Cluster(addresses, index, server.target, config)
-    except FAULTS_OF_OTHERS as error:
-        missing = _silent(others) or f"a worker, though all are there ({type(error).__name__})"
+        workers = Cluster(addresses, index, server.target, config)
+        yield workers
+        workers.exchange("done")  # the chief has saved and drawn: one that ended before could not start again with it
+    except tf.errors.OpError as error:
+        if not isinstance(error, FAULTS_OF_OTHERS) and "incarnation" not in str(error):  # of one that started again
+            raise
+        missing = _named(_silent(others)) or f"a worker, though all are there ({type(error).__name__})"
         raise Lost(f"lost {missing}; start all workers again, and they go on from the last checkpoint") from None
 
 
@@ -67,7 +72,7 @@ def _members():
 
     Raises UserError for what is not a cluster of a chief and workers.
     """
-    if not is_told():
+    if "TF_CONFIG" not in os.environ and int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) < 2:
         return {}, None
     resolvers = tf.distribute.cluster_resolver
     try:
@@ -78,8 +83,8 @@ def _members():
         jobs = resolver.cluster_spec().as_dict()
         own = resolver.task_type, resolver.task_id
         jobs = {job: jobs.pop(job) for job in ("chief", "worker") if job in jobs} | jobs
-        if jobs and not (jobs.keys() <= {"chief", "worker"} and jobs[own[0]][own[1]]):
-            raise ValueError(f"it has the jobs {', '.join(jobs)}, and only a chief and workers train")
+        if jobs.keys() - {"chief", "worker"} or (jobs and own[1] not in range(len(jobs[own[0]]))):
+            raise ValueError(f"it is {own[0]} {own[1]} of {', '.join(jobs)}, and a chief and workers train")
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         where = "TF_CONFIG" if "TF_CONFIG" in os.environ else "SLURM's environment"
         raise UserError(f"{where} makes no sense ({error}); docs/cluster.md shows how it looks") from None
@@ -95,12 +100,16 @@ def _is_loopback(address):
 
 
 def _silent(others):
-    """Which of the workers take no connection, in words. others: their addresses by number."""
-    silent = []
+    """Those of the workers that take no connection. others: their addresses by number."""
+    silent = {}
     for i, address in others.items():
         host, _, port = address.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), port), timeout=2).close()  # seconds
         except OSError:
-            silent.append(f"worker {i} at {address}" if i else f"the chief at {address}")
-    return " and ".join(silent)
+            silent[i] = address
+    return silent
+
+
+def _named(workers):
+    return " and ".join(f"{f'worker {i}' if i else 'the chief'} at {address}" for i, address in workers.items())

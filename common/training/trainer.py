@@ -113,14 +113,14 @@ def evaluators(forward, run, data, train, ema, workers):
     return functions, {key: array for split in splits.values() for key, array in split.feed.items()}
 
 
-def summarize(images, data_loss, loss, gradients, learning_rate, ema):
+def summarize(images, data_loss, loss, penalties, gradients, learning_rate, ema):
     """Writes for TensorBoard: each term of the loss, raw and averaged; the learning rate; the input; weights, their
     averages, gradients and activations.
 
     gradients: (gradient, variable) pairs. Returns the operation that averages the losses: run it with each step.
     """
     losses = {"loss/total": loss, "loss/data": data_loss}
-    losses |= {f"penalty/{term.op.name}": term for term in map(towers.plain, tf.get_collection("losses"))}
+    losses |= {f"penalty/{term.op.name}": term for term in penalties}
     average = tf.train.ExponentialMovingAverage(0.9, zero_debias=True, name="average")
     averaging = average.apply(list(losses.values()))
     for name, value in losses.items():
