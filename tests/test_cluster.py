@@ -107,9 +107,9 @@ def test_streamed_pictures_go_on_with_workers_as_in_memory_with_one_process(prog
 @pytest.mark.slow
 def test_lost_workers_start_again_and_end_in_the_same_checkpoint(program, tmp_path):
     """Each in turn, by SIGKILL: the same SHA-256 as without."""
-    flags = [*SHORT, "batch_size=60", "--steps", 1200, "--workers", 2]
+    flags = [*SHORT, "batch_size=60", "--steps", 120, "--workers", 2]
     finish(program("mnist/backward.py", *flags))
-    file = tmp_path / FOLDER / "model.ckpt-1200.data-00000-of-00001"
+    file = tmp_path / FOLDER / "model.ckpt-120.data-00000-of-00001"
     undisturbed = digest(file)
     (tmp_path / FOLDER).rename(tmp_path / "undisturbed")
     launcher = program("mnist/backward.py", *flags)
@@ -201,7 +201,7 @@ def test_a_port_that_is_taken_is_named(joined):
 
 def test_addresses_beyond_this_machine_are_told_of(joined, monkeypatch, capsys):
     monkeypatch.setattr(members, "COMING", 0)
-    monkeypatch.setattr(members, "_silent", lambda others: "worker 1")
+    monkeypatch.setattr(members, "_silent", lambda others: others)
     [port] = launch.free_ports(1)
     with pytest.raises(cluster.Lost):
         joined(f"0.0.0.0:{port}", "192.0.2.1:1")  # RFC 5737: nobody's; nothing is sent

@@ -35,9 +35,9 @@ CHECKED = ("convnet", "airbench_slim")
 BANDWIDTHS = {"1 Gbit/s": 1e9, "100 Mbit/s": 1e8}  # bits/s
 LATENCY = 0.001  # seconds each way
 DRAWN_LATENCY = 0.00005  # of a network in one room
-DRAWN = {  # numbers in a message, seconds of one worker for all 256 images of a step (cluster.py, two cores)
-    "convnet": (82_715, 0.048),
-    "airbench_slim": (1_091_107, 0.225),
+DRAWN = {  # numbers in a message, seconds of one worker for all 256 images of a step: cluster.py, one process
+    "convnet": (82_715, 0.080),
+    "airbench_slim": (1_091_107, 0.381),
     # 3 · 4.1 G multiply-adds an image, as a ResNet-50's, at the 200 G a second that these cores reach
     "25 M parameters": (25_000_000, 15.7),
 }
