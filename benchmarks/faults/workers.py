@@ -46,7 +46,7 @@ def checkpoint(folder):
 
 def kill_one(launcher, number, stop):
     """Waits, and kills one of the workers, or stops it. Returns the seconds until all others were gone, or None."""
-    time.sleep(random.uniform(1, MOMENTS))
+    time.sleep(MOMENTS if stop else random.uniform(1, MOMENTS))  # at the start two minutes are given to one that hangs
     workers = sorted(psutil.Process(launcher.pid).children(), key=lambda process: process.create_time())
     if launcher.poll() is not None or len(workers) < WORKERS:
         return None
