@@ -58,13 +58,19 @@ def serving(app, capfd):
 
 def sent(port, *parts, end=False):
     """What the server answers to bytes until it closes. end: nothing more will come, as it is told."""
-    answer = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as visitor, contextlib.suppress(ConnectionError):
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as visitor:
         with contextlib.suppress(ConnectionError):  # it may have heard enough
             for part in parts:
                 visitor.sendall(part)
             if end:
                 visitor.shutdown(socket.SHUT_WR)
+        return heard(visitor)
+
+
+def heard(visitor):
+    """What a visitor hears until the server closes or, with bytes of the visitor unread, resets."""
+    answer = b""
+    with contextlib.suppress(ConnectionError):
         while data := visitor.recv(2**16):
             answer += data
     return answer
@@ -232,7 +238,7 @@ def test_visitors_beyond_the_places_hear_at_once_when_to_come_again(app, monkeyp
     threads = threading.active_count()
     stalled = busy(running.port, 40)
     for one in stalled[3:]:  # the first three have a place
-        head, _, body = one.makefile("rb").read().partition(b"\r\n\r\n")
+        head, _, body = heard(one).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 503 ") and f"\r\nRetry-After: {server.RETRY_SECONDS}\r\n".encode() in head
         assert json.loads(body) == {"error": "too many visitors at once; try again"}
     assert threading.active_count() <= threads + 5
