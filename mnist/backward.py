@@ -24,6 +24,7 @@ from common.training import arguments, checkpoints, cluster, hooks, launch, memb
 from common.training.event_file import EventFile
 from common.training.profile import Profile
 from common.training.report import Report
+from common.training.several import SeveralSteps
 from mnist.forward import IMAGE_SIZE, NETWORKS, forward
 from mnist.picture_to_input import READERS
 
@@ -122,6 +123,8 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE,
         called += [hooks.Summaries(log, batch), save]  # save flushes what those before it log
         if profile:
             called.append(Profile(profile, run.steps, log, log_dir))
+    if workers.size == 1:
+        called.insert(0, SeveralSteps(train_op, watched, called))
 
     # Session: with the variables of the newest checkpoint, or their initial values. Loop.
     scaffold = tf.train.Scaffold(

@@ -13,7 +13,7 @@ from common.command_line import ROOT
 from common.data import datasets
 from common.errors import UserError
 from common.graph import optimization
-from common.training import checkpoints, hooks, runs, trainer
+from common.training import checkpoints, hooks, runs, several, trainer
 from mnist import backward
 
 import conftest
@@ -56,6 +56,15 @@ def test_streamed_and_in_memory_are_the_same_bit_for_bit_stopped_or_not(tmp_path
     train(tmp_path / "stopped", streamed, 5)
     assert train(tmp_path / "stopped", streamed, 12) == expected
     assert train(tmp_path / "other", in_memory, 12, degrees=6.0) != expected
+
+
+def test_a_loop_of_steps_takes_the_streamed_pictures_of_each(tmp_path, packed, monkeypatch):
+    digests = set()
+    for short, in_memory in ((0, None), (1000, 0)):  # seconds of a step, below which there is a loop
+        monkeypatch.setattr(several, "SHORT", short)
+        data = datasets.packed(packed, in_memory)
+        digests.add(train(tmp_path / str(short), data, 12, network="two_layer_fc", save_steps=6))
+    assert len(digests) == 1
 
 
 def test_every_split_of_a_streamed_data_set_is_evaluated(tmp_path, packed):

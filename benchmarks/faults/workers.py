@@ -23,7 +23,7 @@ sys.path[0] = str(ROOT)
 from benchmarks import runner
 from common import command_line
 from common.errors import UserError
-from common.training import cluster
+from common.training import checkpoints, cluster
 
 import psutil
 
@@ -44,19 +44,27 @@ def checkpoint(folder):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def kill_one(launcher, number, stop):
-    """Waits, and kills one of the workers, or stops it. Returns the seconds until all others were gone, or None."""
-    time.sleep(MOMENTS if stop else random.uniform(1, MOMENTS))  # at the start two minutes are given to one that hangs
+def kill_one(launcher, number, folder=None):
+    """Waits, and kills one of the workers. Returns the seconds until all others were gone, or None.
+
+    folder: where to see that they train; then one is stopped. At the start two minutes are given to one that hangs.
+    """
+    time.sleep(random.uniform(1, MOMENTS))
+    if folder:
+        saved = folder / f"checkpoints/mnist/{NETWORK}"
+        before = checkpoints.latest(saved)
+        while launcher.poll() is None and checkpoints.latest(saved) == before:
+            time.sleep(0.05)
     workers = sorted(psutil.Process(launcher.pid).children(), key=lambda process: process.create_time())
     if launcher.poll() is not None or len(workers) < WORKERS:
         return None
     which = random.randrange(WORKERS)
     killed = time.perf_counter()
-    workers[which].suspend() if stop else workers[which].kill()
+    workers[which].suspend() if folder else workers[which].kill()
     _, left = psutil.wait_procs([w for i, w in enumerate(workers) if i != which], timeout=cluster.TIMEOUT + 10)
     took = time.perf_counter() - killed
     who = f"worker {which}" if which else "the chief"
-    print(f"{number:3}  {who} {'stopped' if stop else 'killed'}; the others ended after {took:.1f} s", flush=True)
+    print(f"{number:3}  {who} {'stopped' if folder else 'killed'}; the others ended after {took:.1f} s", flush=True)
     if left:
         raise UserError(f"{len(left)} workers still wait after {took:.0f} s")
     psutil.wait_procs(workers, timeout=20)
@@ -71,7 +79,7 @@ def kills(count, data_dir):
         print(f"left alone: {checkpoint(alone)[:12]}", flush=True)
         launcher, waits = train(disturbed, data_dir, STEPS, errors), []
         while len(waits) < count:
-            took = kill_one(launcher, len(waits) + 1, stop=len(waits) == count - 1)
+            took = kill_one(launcher, len(waits) + 1, disturbed if len(waits) == count - 1 else None)
             if took is None and launcher.poll() is not None:  # it had come to its end
                 print(f"     the run had ended: {checkpoint(disturbed)[:12]}; once more from the start", flush=True)
                 compare(alone, disturbed)

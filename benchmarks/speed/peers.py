@@ -35,7 +35,7 @@ EVALUATED, SINGLE = 1000, 200  # images at once; images one after the other
 MODES = {  # the names of the rows: module, mode
     "graph mode": ("peer_steps.graph_mode", "session"),
     "graph mode, caller's thread": ("peer_steps.graph_mode", "caller"),
-    "graph mode, ten steps a call": ("peer_steps.graph_mode", "several"),
+    "graph mode, a loop of 20 steps": ("peer_steps.graph_mode", "several"),
     "notes: feed_dict, stock operations": ("peer_steps.graph_mode", "notes"),
     "PyTorch, eager": ("peer_steps.pytorch", "eager"),
     "PyTorch, channels last": ("peer_steps.pytorch", "channels last"),

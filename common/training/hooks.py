@@ -24,6 +24,10 @@ PICTURES = "pictures"  # the collection of those
 class CountSteps(tf.train.SessionRunHook):
     """Keeps the global step in self.step, without fetching it."""
 
+    def is_due(self, step):
+        """Whether it has more to do at a step than to count. The others may be taken several at a time."""
+        return False
+
     def after_create_session(self, session, coord):
         self.step = session.run(tf.train.get_global_step())
 
@@ -32,7 +36,11 @@ class CountSteps(tf.train.SessionRunHook):
         self.after_step(run_context, run_values.results)
 
     def after_step(self, run_context, results):
-        """Called after each step with what before_run asked for."""
+        """Called after a step with what before_run asked for."""
+
+    def after_loop(self, watched):
+        """Called after steps at which nothing was due. watched: {name: array [steps]}."""
+        self.step += len(watched["loss"])
 
 
 class NotFinite(UserError):
@@ -61,8 +69,11 @@ class Save(CountSteps):
         super().after_create_session(session, coord)
         self._saved = self.step
 
+    def is_due(self, step):
+        return step % self._every == 0
+
     def after_step(self, run_context, results):
-        if self.step % self._every == 0:
+        if self.is_due(self.step):
             self._save(run_context.session)
 
     def end(self, session):
@@ -107,25 +118,28 @@ class Summaries(CountSteps):
             self._log.add_graph(session.graph)
         self._log.drop_from(self.step + 1)  # what an interrupted run wrote after its last checkpoint
 
+    def is_due(self, step):
+        return step == 1 or step % SUMMARY_STEPS == 0 or self._pictures_are_due(step)
+
+    @staticmethod
+    def _pictures_are_due(step):
+        return step == 1 or step % PICTURE_STEPS == 0
+
     def before_run(self, run_context):
-        scalars = self._scalars if self._is_due(self.step + 1, SUMMARY_STEPS) else []
-        batch = self._batch if self._is_due(self.step + 1, PICTURE_STEPS) else []
+        scalars = self._scalars if self.is_due(self.step + 1) else []
+        batch = self._batch if self._pictures_are_due(self.step + 1) else []
         return tf.train.SessionRunArgs((scalars, batch))
 
     def after_step(self, run_context, results):
         scalars, batch = results
         if scalars:
             self._log.add_summary(scalars, self.step)
-        if self._is_due(self.step, PICTURE_STEPS):  # in a run of its own: a histogram of NaN fails it
+        if self._pictures_are_due(self.step):  # in a run of its own: a histogram of NaN fails it
             try:
                 pictures = run_context.session.run(self._pictures, dict(zip(self._batch, batch, strict=True)))
                 self._log.add_summary(pictures, self.step)
             except tf.errors.InvalidArgumentError:
                 raise NotFinite(self.step, "a gradient or an activation is not finite") from None
-
-    @staticmethod
-    def _is_due(step, every):
-        return step == 1 or step % every == 0
 
 
 class StopOnSignal(tf.train.SessionRunHook):

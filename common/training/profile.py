@@ -21,13 +21,16 @@ class Profile(CountSteps):
             raise UserError(f"--profile {at}: the run ends at step {last_step}; give that step or an earlier one")
         self._at, self._log, self._path = at, log, log_dir / f"profile-{at}.json"
 
+    def is_due(self, step):
+        return step == self._at
+
     def before_run(self, run_context):
         traced = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
-        return tf.train.SessionRunArgs(None, options=traced) if self.step + 1 == self._at else None
+        return tf.train.SessionRunArgs(None, options=traced) if self.is_due(self.step + 1) else None
 
     def after_run(self, run_context, run_values):
         super().after_run(run_context, run_values)
-        if self.step == self._at:
+        if self.is_due(self.step):
             self._write(run_context.session.graph, run_values.run_metadata)
 
     def _write(self, graph, metadata):

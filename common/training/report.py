@@ -40,21 +40,32 @@ class Report(CountSteps):
             dynamic_ncols=True, disable=None if self._checkpoint_dir else True,  # None: only on a terminal
         )
 
+    def is_due(self, step):
+        return step % self._run.recipe.save_steps == 0 or step == self._run.steps
+
     def before_run(self, run_context):
         return tf.train.SessionRunArgs(self._fetches)
 
+    def after_loop(self, watched):
+        for i in range(len(watched["loss"])):
+            self.step += 1
+            self._count({name: values[i] for name, values in watched.items()})
+
     def after_step(self, run_context, results):
+        self._count(results)
+        if not self._bar.disable:
+            self._show_in_bar()
+        if self.step == self._run.steps or self.is_due(self.step) and not run_context.stop_requested:
+            self._report(run_context.session)
+
+    def _count(self, results):
+        """Adds a step's results up."""
         if not np.isfinite(results["loss"]):
             self._bar.close()
             raise NotFinite(self.step, f"the loss is {results['loss']}")
         self._results = results
         self._correct += results["accuracy"]
-        if not self._bar.disable:
-            self._show_in_bar()
         self._bar.update()
-        due = self.step % self._run.recipe.save_steps == 0 and not run_context.stop_requested
-        if due or self.step == self._run.steps:
-            self._report(run_context.session)
 
     def end(self, session):
         self._bar.close()

@@ -7,14 +7,14 @@ from unittest import mock
 
 from benchmarks import operations, runner
 from common.data import datasets
-from common.graph import layers
+from common.graph import layers, loop
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from .problem import MOMENTUM, NETWORKS, Problem
 
 IMAGES = 10_000  # to train on
-SEVERAL = 10  # steps for one call of the session
+SEVERAL = 20  # steps for one call of the session
 
 
 def network(task, name, x):
@@ -64,12 +64,12 @@ def stock_convolutions():
 
 
 def build(mode, problem, threads):
-    """A session with the graph and the problem's weights, the losses and the last step of it, and the placeholders.
+    """A session with the graph and the problem's weights, the loss and the step of it, and the placeholders.
 
-    mode: notes, with placeholders and stock convolutions; any other, with the data in variables; several, with so many
-    steps one after the other, else one.
+    mode: notes, with placeholders and stock convolutions; any other, with the data in variables; several, with a loop,
+    and then the placeholder is for the number of steps, and the losses are all that is fetched.
     """
-    data, batch, losses, step = {}, [], [], []
+    data, batch = {}, []
     with tf.Graph().as_default():
         optimizer = tf.train.MomentumOptimizer(problem.learning_rate, MOMENTUM)
         if mode == "notes":
@@ -80,15 +80,13 @@ def build(mode, problem, threads):
         else:
             data = {tf.placeholder(a.dtype, a.shape): a for a in (problem.images, problem.labels)}
             variables = [tf.Variable(value, trainable=False) for value in data]
-            for _ in range(SEVERAL if mode == "several" else 1):
-                scope = tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE)
-                with tf.control_dependencies(step), scope:
-                    start = tf.train.get_or_create_global_step().read_value() * problem.batch_size
-                    start %= len(problem.labels) - problem.batch_size + 1
-                    x, y = (_rows(variable, start, problem.batch_size) for variable in variables)
-                    loss, *step = training(network(problem.task, problem.name, x), y, optimizer)
-                    losses.append(loss)
-            fetches = *losses, *step
+            start = tf.train.get_or_create_global_step().read_value() * problem.batch_size
+            start %= len(problem.labels) - problem.batch_size + 1
+            x, y = (_rows(variable, start, problem.batch_size) for variable in variables)
+            fetches = training(network(problem.task, problem.name, x), y, optimizer)
+            if mode == "several":
+                times, losses = loop.repeated(fetches[1], {"loss": fetches[0]})
+                fetches, batch = losses["loss"], [times]
         session = tf.Session(config=session_config(threads))
         session.run(tf.global_variables_initializer(), data)
         _load(session, problem)
@@ -103,12 +101,12 @@ def feed(batch, problem, step):
 
 
 def prepare(mode, problem, threads):
-    """mode: session, its operations in threads of their own; caller, in the thread that asks; several, the same with
-    SEVERAL steps for one call; or notes.
+    """mode: session, its operations in threads of their own; caller, in the thread that asks; several, in the loop of
+    the trainer, SEVERAL steps for one call; or notes.
     """
     session, fetches, batch = build(mode, problem, threads)
-    call = session.make_callable(fetches, accept_options=True)
-    options = tf.RunOptions(inter_op_thread_pool=-1) if mode in ("caller", "several") else None
+    call = session.make_callable(fetches, batch if mode == "several" else [], accept_options=True)
+    options = tf.RunOptions(inter_op_thread_pool=-1) if mode == "caller" else None
     done = 0
 
     def steps(count):
@@ -117,8 +115,9 @@ def prepare(mode, problem, threads):
         if mode == "notes":
             fed = (feed(batch, problem, step) for step in range(done - count, done))
             return [float(session.run(fetches, feed_dict)[0]) for feed_dict in fed]
-        calls = count // (len(fetches) - 1)
-        return [float(loss) for _ in range(calls) for loss in call(options=options)[:-1]]
+        if mode == "several":
+            return np.concatenate([call(SEVERAL) for _ in range(count // SEVERAL)]).tolist()
+        return [float(call(options=options)[0]) for _ in range(count)]
 
     return steps
 
