@@ -163,13 +163,14 @@ def scale_biases(gradients, factor):
 
 def mean_and_std(images):
     """Of each channel, over all pixels of uint8 [n, height, width, channels]: a float each, 0–255."""
-    total, squares, count = 0, 0, np.prod(images.shape[:3])
-    for first in range(0, len(images), 1000):  # they may be on the disk
-        part = images[first : first + 1000]
-        total += part.sum(axis=(0, 1, 2), dtype=np.int64)  # integers: exact, and no copy of the images as floats
-        squares += np.einsum("nijc,nijc->c", part, part, dtype=np.int64, casting="safe")
-    mean = total / count
-    std = np.sqrt(squares / count - mean**2).clip(0.01)  # of images that are all alike
+    total, squares = np.zeros([2, *images.shape[1:]], np.int64)  # of each place; integers are exact
+    for first in range(0, len(images), 250):  # they may be on the disk
+        part = images[first : first + 250]
+        total += part.sum(axis=0, dtype=np.uint32)
+        squares += np.square(part, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
+    count = np.prod(images.shape[:3])
+    mean = total.sum(axis=(0, 1)) / count
+    std = np.sqrt(squares.sum(axis=(0, 1)) / count - mean**2).clip(0.01)  # of images that are all alike
     return tuple(mean.tolist()), tuple(std.tolist())
 
 

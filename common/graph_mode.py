@@ -10,8 +10,12 @@ from common.command_line import quiet_stderr
 
 
 def _import_tensorflow():
+    keras = "keras.src.optimizers"  # which TensorFlow would import, and with it all of Keras: a third of the time
+    absent = sys.modules.setdefault(keras, None) is None
     import tensorflow.compat.v1 as tf
 
+    if absent:
+        del sys.modules[keras]  # for those who import Keras
     tf.logging.set_verbosity(tf.logging.ERROR)
     tf.disable_v2_behavior()
     tf.enable_resource_variables()
