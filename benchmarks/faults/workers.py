@@ -87,11 +87,13 @@ def kills(count, data_dir):
                 launcher = train(disturbed, data_dir, STEPS, errors)
             elif took is not None:
                 waits.append(took)
-        if launcher.wait(600):
-            raise UserError(f"the run that was disturbed ended with status {launcher.returncode}")
-        compare(alone, disturbed)
+        status = launcher.wait(600)
         errors.seek(0)
-        if "Traceback" in (text := errors.read()):
+        text = errors.read()
+        if status:
+            raise UserError(f"the run that was disturbed ended with status {status}: {text[-1000:]}")
+        compare(alone, disturbed)
+        if "Traceback" in text:
             raise UserError(f"a traceback was printed: {text}")
     print(f"{count} kills, the same checkpoint; the others waited {max(waits):.1f} s at most")
 

@@ -81,6 +81,7 @@ def first_step(task, begun):
     with tempfile.TemporaryDirectory() as folder, ExitStack() as patches:
         flags = ["--dataset", task, "--device", "cpu", "--checkpoint-dir", folder, "--log-dir", f"{folder}/logs"]
         patches.enter_context(mock.patch.object(sys, "argv", ["backward.py", *flags]))
+        patches.enter_context(mock.patch.object(tf.train.SingularMonitoredSession, "run", run_once))
         for owner, attribute, name in (
             (datasets, "load_or_generate", "data"),
             (backward, "backward", "graph: the step"),
@@ -91,7 +92,6 @@ def first_step(task, begun):
             (hooks.Summaries, "begin", "graph: summaries"),
         ):
             patches.enter_context(parts.of(owner, attribute, name))
-        patches.enter_context(mock.patch.object(tf.train.SingularMonitoredSession, "run", run_once))
         try:
             command_line.run(backward.main)
         except Done as done:
