@@ -8,7 +8,7 @@ from common.training.hooks import CountSteps, NotFinite
 
 import numpy as np
 import tensorflow.compat.v1 as tf
-from tensorboard.plugins.hparams import api
+from tensorboard.plugins.hparams import summary_v2  # not api, which imports Keras
 from tqdm import tqdm
 
 
@@ -119,4 +119,4 @@ def _compared_by(run):
     """
     values = {name: getattr(run, name) for name in ("network", "dataset_title", "precision", "steps")}
     values |= {"start_from": run.start_from or "none", **dataclasses.asdict(run.recipe)}
-    return api.hparams_pb(values).SerializeToString()
+    return summary_v2.hparams_pb(values).SerializeToString()
