@@ -11,8 +11,8 @@ def drawn(text, size):
     """A Pillow font for a text, and the text: letters that no font here has are given by their numbers, as U+5B57."""
     path = _path(frozenset(text))
     if path is None:
-        return ImageFont.load_default(size), text
-    return ImageFont.truetype(path, size), "".join(c if ord(c) in _letters(path) else f"U+{ord(c):04X}" for c in text)
+        return _loaded(None, size), text
+    return _loaded(path, size), "".join(c if ord(c) in _letters(path) else f"U+{ord(c):04X}" for c in text)
 
 
 def short(text, most):
@@ -26,6 +26,11 @@ def family(text):
 
     path = _path(frozenset(text))
     return [*rcParams["font.family"], *([_added(path)] if path else [])]
+
+
+@functools.cache  # loading takes as long as drawing
+def _loaded(path, size):
+    return ImageFont.truetype(path, size) if path else ImageFont.load_default(size)
 
 
 @functools.cache

@@ -1,5 +1,7 @@
 """Where the ink is in a picture of writing: on real paper, in real light."""
 
+import math
+
 from common.errors import UserError
 
 import numpy as np
@@ -20,19 +22,24 @@ FULL = 0.88  # of a rectangle: a scrap of paper is one, a stroke hardly ever
 def find_ink(image, largest=LARGEST):
     """How much of each pixel is ink: a list of float32 [height, width], 0 (paper) to 1 (the darkest ink).
 
-    One without the lines of ruled paper; and one with them where they may be strokes, as far as can be told from here.
-    image: Pillow image, RGB. largest: pixels of the longer side to work at. Raises UserError if nothing stands out from
-    the paper.
+    Of the scrap of paper alone that the writing is on, where there is one. One without the lines of ruled paper; and
+    one with them where they may be strokes, as far as can be told from here. image: Pillow image, RGB. largest: pixels
+    of the longer side to work at. Raises UserError if nothing stands out from the paper.
     """
-    grey = dark_on_light(grey_of(image, largest))
-    ink = paper(grey) - ndimage.gaussian_filter(grey, 0.6)
-    least = LEAST_CONTRAST + NOISE * _noise(ink)
+    grey = grey_of(image, LARGEST)
+    smooth, ink, noise = on_paper(grey)
+    scrap = scrap_of_paper(smooth, ink, noise)
+    if scrap is not None:
+        image = _cut_out(image, scrap, grey)
+    if scrap is not None or largest != LARGEST:
+        _, ink, noise = on_paper(grey_of(image, largest))
+    least = LEAST_CONTRAST + NOISE * noise
     widest = max(3, int(WIDEST_LINE * _shorter(ink.shape)))
     across, *is_ruled = ruling(ink, widest)
     upright, *is_squared = ruling((ink - across).T, widest)
     without = ink - across - upright.T
     doubtful = any(several != paler for several, paler in (is_ruled, is_squared))
-    visible = [one for one in ([without, ink] if doubtful else [without]) if np.percentile(one, 99.95) >= least]
+    visible = [one for one in ([without, ink] if doubtful else [without]) if (one >= least).mean() > 0.0005]
     if not visible or visible[0] is ink and (is_ruled[0] or is_squared[0]):  # the latter is a blank sheet
         raise UserError("shows no ink: nothing stands out from its background, or it is too small")
     return [(one / np.percentile(one[one > 0.3 * one.max()], 60)).clip(0, 1) for one in visible]
@@ -43,16 +50,26 @@ def grey_of(image, largest):
     longer = max(image.size)
     scale = largest / longer if longer > largest else max(1, SMALLEST / longer)
     size = [max(1, round(side * scale)) for side in image.size]
-    pixels = np.asarray(image.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC), np.float32)
-    return pixels.mean(axis=-1)
+    pixels = np.asarray(image.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC))
+    return (pixels[..., 0] + np.add(pixels[..., 1], pixels[..., 2], dtype=np.float32)) / 3
+
+
+def on_paper(grey):
+    """The grey, smoothed and dark on light; how much darker than its paper it is; and the noise of the paper.
+
+    The first two are float32 [height, width]. For the noise a quarter of the pixels is enough; a third is paper.
+    """
+    grey = dark_on_light(grey)
+    smooth = ndimage.gaussian_filter(grey, 0.6)
+    ink = paper(grey) - smooth
+    return smooth, ink, 1.4 * np.percentile(np.abs(ink[::2, ::2]), 30)
 
 
 def dark_on_light(grey):
     """Inverts chalk on a board, where what differs from the border is lighter. grey: float32 [height, width]."""
-    border = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
-    darker, lighter = (border - grey).clip(0), (grey - border).clip(0)
-    chalk = np.percentile(lighter, 99.9) > 1.2 * np.percentile(darker, 99.9)
-    return 255 - grey if chalk else grey
+    border = np.median(_border(grey))
+    darkest, lightest = np.percentile(grey, [0.1, 99.9])
+    return 255 - grey if lightest - border > 1.2 * (border - darkest) else grey
 
 
 def paper(grey):
@@ -77,11 +94,6 @@ def _shorter(size):
     return max(min(size), NARROW * size[0])
 
 
-def _noise(ink):
-    """How much the paper differs from itself: a quarter of a picture's pixels tells enough, and a third is paper."""
-    return 1.4 * np.percentile(np.abs(ink[::2, ::2]), 30)
-
-
 def ruling(ink, widest):
     """The lines of ruled paper: what is thin and runs straight across the picture.
 
@@ -95,11 +107,14 @@ def ruling(ink, widest):
     parts = np.arange(len(starts))
     # A line may be a pixel off the slopes that are tried.
     means = ndimage.maximum_filter1d(np.add.reduceat(ink, starts, axis=1) / sizes, 3, axis=0)
+    slopes, lacking = np.linspace(-0.12, 0.12, 17), int(len(starts) * LACKING)
+    reach = math.ceil(slopes[-1] * width / 2)  # rows
+    most = ndimage.maximum_filter1d(means, 2 * reach + 1, axis=0, mode="nearest")
+    if np.partition(most, lacking)[:, lacking].max() < LEAST_CONTRAST / 2:  # at once, as most pictures have no lines
+        return np.zeros_like(ink), False, False
     darkest = ndimage.maximum_filter1d(np.maximum.reduceat(ink, starts, axis=1), 3, axis=0)
-    slopes = np.linspace(-0.12, 0.12, 17)
     rows = np.arange(height)[:, None] + np.round(slopes[:, None, None] * (starts + sizes / 2 - width / 2)).astype(int)
     rows = rows.clip(0, height - 1)  # [slopes, height, parts]
-    lacking = int(len(starts) * LACKING)
     levels = np.partition(means[rows, parts], lacking, axis=-1)[..., lacking].clip(0)
     best = (levels**2).sum(axis=1).argmax()
     # A thick stroke that runs across is wider, and stays.
@@ -112,36 +127,48 @@ def ruling(ink, widest):
     return lines[rows.clip(0, height - 1)], several, paler
 
 
-def on_its_paper(image):
-    """The picture cut to the scrap of paper that the writing is on, where that lies on something darker or lighter.
+def scrap_of_paper(smooth, ink, noise):
+    """The scrap of paper that the writing is on, where it lies on something darker or lighter: bool [height, width].
 
-    A scrap fills a rectangle, is of one shade, and has something on it. image: Pillow image, RGB; without a scrap it is
-    returned as it is.
+    A scrap fills a rectangle, is of one shade, and has something on it. smooth, ink, noise: of on_paper(). None if
+    there is no scrap.
     """
-    original = grey_of(image, LARGEST)
-    grey = dark_on_light(original)
-    smooth = ndimage.gaussian_filter(grey, 0.6)
-    ink = paper(grey) - smooth
-    labels, count = ndimage.label(ndimage.binary_fill_holes(ink > max(LEAST_CONTRAST / 2, NOISE / 2 * _noise(ink))))
+    labels, count = ndimage.label(_filled(ink > max(LEAST_CONTRAST / 2, NOISE / 2 * noise)))
     if not count:
-        return image
-    scrap = labels == 1 + np.bincount(labels.ravel())[1:].argmax()
+        return None
+    largest = 1 + np.bincount(labels.ravel())[1:].argmax()
+    scrap, box = labels == largest, ndimage.find_objects(labels)[largest - 1]
+    if _border(scrap).mean() > 0.3 or np.count_nonzero(scrap) < FULL * _rectangle(scrap[box]):
+        return None
     inside = ndimage.binary_erosion(scrap, iterations=4)
     around = ndimage.binary_dilation(scrap, iterations=5) & ~ndimage.binary_dilation(scrap, iterations=2)
     if np.count_nonzero(inside) < 100 or not around.any():  # pixels
-        return image
+        return None
     shade, darkest, lightest = np.percentile(smooth[inside], [50, 0.5, 99.5])
     darker = np.median(smooth[around]) - shade  # than what it lies on; a light scrap was inverted
     contrast = max(shade - darkest, lightest - shade)
-    border = np.concatenate([scrap[0], scrap[-1], scrap[:, 0], scrap[:, -1]])
-    if (
-        darker < LEAST_CONTRAST or contrast < LEAST_CONTRAST + 0.3 * darker
-        or border.mean() > 0.3 or np.count_nonzero(scrap) < FULL * _rectangle(scrap)
-    ):  # fmt: skip
-        return image
-    kept = Image.fromarray(ndimage.binary_erosion(scrap, iterations=2)).resize(image.size)  # without its edge
-    plain = Image.new("RGB", image.size, (round(np.median(original[inside])),) * 3)
+    return scrap if darker >= LEAST_CONTRAST and contrast >= LEAST_CONTRAST + 0.3 * darker else None
+
+
+def _cut_out(image, scrap, grey):
+    """The scrap without its edge, on a plain ground of its own shade: a Pillow image."""
+    kept = Image.fromarray(ndimage.binary_erosion(scrap, iterations=2)).resize(image.size)
+    shade = round(np.median(grey[ndimage.binary_erosion(scrap, iterations=4)]))
+    plain = Image.new("RGB", image.size, (shade,) * 3)
     return Image.composite(image, plain, kept).crop(kept.getbbox())
+
+
+def _filled(mask):
+    """A mask, bool [height, width], with its holes: what does not reach the border from outside."""
+    labels, count = ndimage.label(~mask)
+    outside = np.zeros(count + 1, bool)
+    outside[_border(labels)] = True
+    outside[0] = False  # the mask itself
+    return ~outside[labels]
+
+
+def _border(values):
+    return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
 
 
 def _rectangle(mask):

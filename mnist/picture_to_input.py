@@ -7,7 +7,7 @@ mass in 28×28. What comes before that here is for real paper, pens and cameras.
 import itertools
 
 from common.errors import UserError
-from mnist.ink import find_ink, on_its_paper
+from mnist.ink import find_ink
 
 import numpy as np
 from PIL import Image
@@ -51,12 +51,12 @@ def digit(image):
             raise UserError("shows something too wide for a digit; with --segment numbers are read")
         return [mask]
 
-    return _views(find_ink(on_its_paper(image)), read)
+    return _views(find_ink(image), read)
 
 
 def symbol(image):
     """What is drawn in a picture, as digit() gives it, whatever its width."""
-    return _views(find_ink(on_its_paper(image)), lambda ink: [cropped(strokes(ink))])
+    return _views(find_ink(image), lambda ink: [cropped(strokes(ink))])
 
 
 def plain(image):
@@ -70,7 +70,7 @@ READERS = {"ink": symbol, "plain": plain}  # how pictures of one's own are read
 
 def digits(image):
     """The digits of a written number, from left to right, each as of digit(): uint8 [digits, views, 28, 28, 1]."""
-    return _views(find_ink(on_its_paper(image), LARGEST_NUMBER), lambda ink: separated(strokes(ink, several=True)))
+    return _views(find_ink(image, LARGEST_NUMBER), lambda ink: separated(strokes(ink, several=True)))
 
 
 def _views(inks, read):
@@ -181,7 +181,7 @@ def with_stroke_width(mask):
     mask: bool [height, width], cropped.
     """
     scale = DIGIT_SIZE / max(mask.shape)
-    mask = np.pad(mask, int(0.2 * max(mask.shape)) + 2)  # room to grow
+    mask = np.pad(mask, int(STROKE_WIDTH / 2 / scale) + 2)  # room to grow
     outline = np.count_nonzero(mask & ~ndimage.binary_erosion(mask))
     width = 2 * np.count_nonzero(mask) / outline  # pixels: a stroke's outline runs along both of its sides
     inside = ndimage.distance_transform_edt(mask)

@@ -177,6 +177,14 @@ def test_json_and_csv_hold_every_picture(call, trained, tmp_path):
     assert line["answer"] == row["answer"] and float(line[row["answer"]]) == row["probability"]
 
 
+def test_without_pictures_the_answers_are_the_same(call, trained, tmp_path):
+    path = draw_seven(tmp_path / "seven.png")
+    [row], [bare] = (json.loads(call(app.main, *trained[1], *f, "--json", path)[1]) for f in ([], ["--no-pictures"]))
+    assert bare == row | {"annotated": None}
+    status, _, err = call(app.main, *trained[1], "--no-pictures", "--output-dir", tmp_path / "out", path)
+    assert status == 1 and "--no-pictures makes none" in err and not (tmp_path / "out").exists()
+
+
 def test_folders_globs_and_a_sheet(call, trained, tmp_path):
     folder = tmp_path / "some" / "deeper"
     folder.mkdir(parents=True)

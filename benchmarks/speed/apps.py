@@ -62,16 +62,19 @@ def spread(values, unit, digits):
 
 
 def terminal(paths, rounds, folder):
-    """The start of the app and the cost of each further picture."""
-    start, further = [], []
+    """The start of the app, and the cost of each further picture: with an annotated one, and without."""
+    start, further, bare = [], [], []
     for _ in range(rounds):
         importing = seconds(sys.executable, "-c", "import tensorflow")
         one = seconds(*APP, "--output-dir", folder, paths[0])
         everything = seconds(*APP, "--output-dir", folder, *paths)
+        answers = seconds(*APP, "--no-pictures", *paths)
         start.append(one - importing)
+        bare.append((answers - one) / (len(paths) - 1) * 1000)
         further.append((everything - one) / (len(paths) - 1) * 1000)
     print(f"one picture, above import tensorflow   {spread(start, 's', 2)}")
     print(f"each of {len(paths) - 1} further pictures           {spread(further, 'ms', 1)}")
+    print(f"the same with --no-pictures            {spread(bare, 'ms', 1)}")
 
 
 def page():

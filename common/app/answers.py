@@ -30,7 +30,9 @@ def parser(description, family):
         "--engine", choices=ENGINES, help="ask a network that export.py wrote: at once, but not which pixels decided"
     )
     result.add_argument("--output-dir", metavar="DIR", type=Path, help="for annotated pictures, instead of logs/…/app")
-    result.add_argument("--sheet", action="store_true", help="the annotated pictures on sheets of 100, sheet.png …")
+    drawn = result.add_mutually_exclusive_group()
+    drawn.add_argument("--sheet", action="store_true", help="the annotated pictures on sheets of 100, sheet.png …")
+    drawn.add_argument("--no-pictures", action="store_true", help="no annotated pictures: only answers, but sooner")
     form = result.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON instead of a table")
     form.add_argument("--csv", action="store_true", help="print CSV instead of a table")
@@ -50,9 +52,11 @@ def answer(task, args, find, reader, tta=False):
     """
     if bool(args.pictures) == args.serve:
         raise UserError("name the pictures to classify, or --serve for a page in the browser; one of the two")
-    for flag in ("sheet", "output_dir") if args.serve else ("host", "port"):
+    for flag in ("sheet", "no_pictures", "output_dir") if args.serve else ("host", "port"):
         if getattr(args, flag) not in (None, False):
             raise UserError(f"--{flag.replace('_', '-')} goes {'without' if args.serve else 'with'} --serve")
+    if args.no_pictures and args.output_dir:
+        raise UserError("--output-dir is for annotated pictures, and --no-pictures makes none; leave one of them out")
     network, where, logs = find()
     about = network.about
     who = f"{about.title}, {about.accuracy}, {where}"
@@ -68,18 +72,20 @@ def answer(task, args, find, reader, tta=False):
     table = not (args.json or args.csv)
     print(who, file=sys.stdout if table else sys.stderr)
     output_dir = args.output_dir or logs / "app"
-    output_dir.mkdir(parents=True, exist_ok=True)
+    if not args.no_pictures:
+        output_dir.mkdir(parents=True, exist_ok=True)
     paths = pictures.expand(args.pictures, output_dir)
     names = _Names(output_dir, paths, replace=not args.output_dir)
     width = max(len(printable(path)) for path in paths)
     rows = []
     with drawing.Cards(names.free, args.sheet) as cards:
-        for path, result in classifier.classify(network, paths, network_input):
+        for path, result in classifier.classify(network, paths, network_input, explain=not args.no_pictures):
             if isinstance(result, UserError):
                 print(f"error: {result}", file=sys.stderr)
                 rows.append({"picture": str(path), "error": str(result)})
                 continue
-            rows.append(_row(path, result, cards.add(path.stem[:LONGEST_STEM], result)))
+            annotated = None if args.no_pictures else str(cards.add(path.stem[:LONGEST_STEM], result))
+            rows.append(_row(path, result, annotated))
             if table:
                 print(f"{printable(path):{width}}  {result}  ({_guesses(result)})", flush=True)
     _print_summary(args, rows, about.class_names, output_dir)
@@ -106,7 +112,7 @@ def _row(path, answer, annotated):
         for probabilities in answer.probabilities
     ]
     row = {"picture": str(path), "answer": answer.text, "sure": answer.sure}
-    row |= {"probability": round(answer.probability, 6), "annotated": str(annotated)}
+    row |= {"probability": round(answer.probability, 6), "annotated": annotated}
     return row | ({"probabilities": items[0]} if len(items) == 1 else {"items": items})
 
 
@@ -124,7 +130,8 @@ def _print_summary(args, rows, class_names, output_dir):
             writer.writerow(row | {columns[name]: p for name, p in row.get("probabilities", {}).items()})
     else:
         done = sum("error" not in row for row in rows)
-        print(f"{done} of {len(rows)} pictures; annotated in {printable(command_line.shown(output_dir))}")
+        where = "" if args.no_pictures else f"; annotated in {printable(command_line.shown(output_dir))}"
+        print(f"{done} of {len(rows)} pictures{where}")
 
 
 class _Names:

@@ -23,12 +23,13 @@ SMOOTHING = 1.0  # pixels: standard deviation of the Gaussian that smooths a sal
 class Answer(NamedTuple):
     """To one picture, in which there are one or more items to classify.
 
-    picture: Pillow image, small enough to show. views: uint8 [items, views, height, width, channels]. probabilities:
-    float [items, classes]. doubtful: bool [items], whether another view contradicts. saliency: float
-    [items, height, width], of the first view; None of an exported network. class_names: of the network.
+    picture: Pillow image, small enough to show; None where nothing is to be explained. views: uint8
+    [items, views, height, width, channels]. probabilities: float [items, classes]. doubtful: bool [items], whether
+    another view contradicts. saliency: float [items, height, width], of the first view; None of an exported network,
+    and where nothing is to be explained. class_names: of the network.
     """
 
-    picture: Image.Image
+    picture: Image.Image | None
     views: np.ndarray
     probabilities: np.ndarray
     doubtful: np.ndarray
@@ -100,8 +101,11 @@ class Classifier:
         size = ndimage.gaussian_filter(size, (0, SMOOTHING, SMOOTHING))
         return size / size.max(axis=(1, 2), keepdims=True).clip(1e-12)
 
-    def classify(self, images, views):
-        """images: Pillow images. views: of each, uint8 [items, views, height, width, channels]. Returns Answers."""
+    def classify(self, images, views, explain=True):
+        """images: Pillow images. views: of each, uint8 [items, views, height, width, channels]. Returns Answers.
+
+        explain: whether they say which pixels decided.
+        """
         each = _split(  # [items, views, classes]
             self.probabilities(np.concatenate([v.reshape(-1, *v.shape[2:]) for v in views])),
             [v.shape[:2] for v in views],
@@ -112,7 +116,7 @@ class Classifier:
             for p, v in zip(each, views, strict=True)
         ]
         first, classes = np.concatenate([v[:, 0] for v in views]), np.concatenate(probabilities).argmax(axis=1)
-        saliency = self.saliency(first, classes)
+        saliency = self.saliency(first, classes) if explain else None
         saliency = [None] * len(views) if saliency is None else _split(saliency, [v.shape[:1] for v in views])
         parts = zip(images, views, probabilities, doubtful, saliency, strict=True)
         return [Answer(*part, self.about.class_names) for part in parts]
@@ -136,14 +140,19 @@ def prepared(source, name, network_input):
         raise UserError(f"{name} {error}") from None
 
 
-def classify(classifier, paths, network_input):
-    """Yields (path, Answer) for each picture, or (path, UserError) where it cannot be used."""
+def classify(classifier, paths, network_input, explain=True):
+    """Yields (path, Answer) for each picture, or (path, UserError) where it cannot be used.
+
+    explain: whether the answers have the picture, and which pixels decided.
+    """
 
     def read(path):
         try:
             image, views = prepared(path, path, network_input)
         except UserError as error:
             return error
+        if not explain:
+            return None, views
         image.thumbnail(SHOWN_SIZE, Image.Resampling.BOX)
         return image, views
 
@@ -153,6 +162,6 @@ def classify(classifier, paths, network_input):
             with quiet_stderr():  # libtiff tells there of damaged files
                 pictures_read = list(pool.map(read, chunk))
             usable = [one for one in pictures_read if not isinstance(one, UserError)]
-            answered = iter(classifier.classify(*zip(*usable, strict=True)) if usable else [])
+            answered = iter(classifier.classify(*zip(*usable, strict=True), explain) if usable else [])
             for path, one in zip(chunk, pictures_read, strict=True):
                 yield path, one if isinstance(one, UserError) else next(answered)

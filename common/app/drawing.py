@@ -2,6 +2,8 @@
 
 import math
 import os
+import struct
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 from common import fonts
@@ -16,6 +18,7 @@ MOST_BARS = 10
 LONGEST_NAME, LONGEST_TITLE = 30, 60  # characters
 COLUMNS, TILE = 2, (900, 280)  # of a sheet; pixels
 SHEET = 100  # cards
+UP = 2  # PNG's filter: a row is its difference to the one above
 WAITING = 20  # cards that wait to be drawn: bounds the memory
 
 
@@ -95,10 +98,23 @@ def _save(image, path):
     """Saves a picture, or leaves no part of it. Raises UserError if that cannot be done."""
     with writing(path):
         try:
-            image.save(path, compress_level=1)  # for speed
+            path.write_bytes(_png(image))
         except OSError:
             path.unlink(missing_ok=True)
             raise
+
+
+def _png(image):
+    """An image of mode RGB as the bytes of a PNG file, in half the time that Pillow takes to try five filters a row."""
+    pixels = np.asarray(image).reshape(image.height, -1)
+    rows = np.empty([image.height, 1 + pixels.shape[1]], np.uint8)
+    rows[:, 0], rows[0, 1:] = UP, pixels[0]
+    np.subtract(pixels[1:], pixels[:-1], out=rows[1:, 1:])
+    header = struct.pack(">IIBBBBB", image.width, image.height, 8, 2, 0, 0, 0)  # 8 bits of red, green and blue each
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
 
 
 def _titled(text, panel, color=GREY):
@@ -113,7 +129,7 @@ def _titled(text, panel, color=GREY):
 def _fitted(image, size):
     scale = min(size[0] / image.width, size[1] / image.height)
     wanted = [max(1, round(side * scale)) for side in image.size]
-    return image.resize(wanted, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return image.resize(wanted, Image.Resampling.BICUBIC, reducing_gap=1.0)
 
 
 def _framed(pixels, side):
