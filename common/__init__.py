@@ -12,6 +12,17 @@ exported network takes none.
 import importlib.util
 import sys
 
+_excepthook = sys.excepthook
+
+
+def _quiet_interrupt(kind, error, traceback):
+    """Ctrl-C during the imports shows no traceback; later command_line.run() sees it."""
+    if kind is not KeyboardInterrupt:
+        _excepthook(kind, error, traceback)
+
+
+sys.excepthook = _quiet_interrupt
+
 for module in "numpy", "tensorflow":
     if not importlib.util.find_spec(module):  # which looks for it, and does not import it
         sys.exit(

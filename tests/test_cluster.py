@@ -178,13 +178,17 @@ def joined(monkeypatch):
 
 
 def test_a_worker_that_never_comes_is_told_by_address(call, monkeypatch, tmp_path, tiny):
-    monkeypatch.setattr(members, "COMING", 0.3)
+    monkeypatch.setattr(members, "COMING", 0.5)
+    monkeypatch.setattr(members, "TOLD", 0.1)
     monkeypatch.setattr(backward.arguments, "load", lambda args, networks, *rest: _loaded(args, networks, tiny))
     mine, absent = launch.free_ports(2)
     monkeypatch.setenv("TF_CONFIG", told([f"127.0.0.1:{mine}", f"127.0.0.1:{absent}"], 0))
     status, out, err = call(backward.main, "--checkpoint-dir", tmp_path, "--network", "softmax")
     assert (status, out) == (75, "")
-    assert err == f"error: worker 1 at 127.0.0.1:{absent} did not come within 0.3 s; start all workers again\n"
+    who = f"worker 1 at 127.0.0.1:{absent}"
+    assert err == (
+        f"waiting for {who}, 0.5 s at most\nerror: {who} did not come within 0.5 s; start all workers again\n"
+    )
 
 
 def _loaded(args, networks, data):
@@ -214,7 +218,10 @@ def test_addresses_beyond_this_machine_are_told_of(joined, monkeypatch, capsys):
      '{"cluster": {"ps": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
      '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "evaluator", "index": 0}}',
      '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 1}}',
-     '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": -1}}'],
+     '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": -1}}',
+     '{"clusters": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}', "[]", '"worker"',
+     '{"cluster": {"worker": ["a", "b:1"]}, "task": {"type": "worker", "index": 0}}',
+     '{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}'],
 )  # fmt: skip
 def test_a_cluster_that_makes_no_sense_is_one_line(monkeypatch, words):
     monkeypatch.setenv("TF_CONFIG", words)

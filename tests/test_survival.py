@@ -223,3 +223,9 @@ def test_closed_streams_and_full_ones(tmp_path, streams):
         (1, "error: standard output: No space left on device\n") if "full" in streams else (0, "")
     )
     assert (tmp_path / "digit.png").exists() == (done.returncode == 0)
+
+
+def test_ctrl_c_during_the_imports_shows_no_traceback():
+    program = "import common; raise KeyboardInterrupt"
+    done = subprocess.run([sys.executable, "-c", program], cwd=conftest.ROOT, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGINT and done.stderr == b""

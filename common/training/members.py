@@ -5,7 +5,9 @@ When one of them dies the others end, too, with START_AGAIN: then all are to be 
 
 import contextlib
 import ipaddress
+import json
 import os
+import re
 import socket
 import sys
 import time
@@ -15,7 +17,7 @@ from common.training.cluster import ALONE, Cluster, Lost
 
 import tensorflow.compat.v1 as tf
 
-COMING = 120  # seconds to wait for the others to come
+COMING, TOLD = 120, 10  # seconds to wait for the others to come, and until a line tells of it
 FAULTS_OF_OTHERS = (
     tf.errors.DeadlineExceededError, tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError
 )  # fmt: skip
@@ -51,10 +53,14 @@ def join(config):
         port = addresses[index].rpartition(":")[2]
         print(f"who reaches port {port} of this machine controls this program: docs/cluster.md", file=sys.stderr)
     others = {i: address for i, address in enumerate(addresses) if i != index}
-    missing, until = others, time.monotonic() + COMING
+    missing, since, told = others, time.monotonic(), False
     while missing := _silent(missing):
-        if time.monotonic() > until:
+        waited = time.monotonic() - since
+        if waited > COMING:
             raise Lost(f"{_named(missing)} did not come within {COMING} s; start all workers again")
+        if waited > TOLD and not told:
+            told = True
+            print(f"waiting for {_named(missing)}, {COMING} s at most", file=sys.stderr, flush=True)
         time.sleep(0.2)
     try:
         workers = Cluster(addresses, index, server.target, config)
@@ -77,14 +83,23 @@ def _members():
     resolvers = tf.distribute.cluster_resolver
     try:
         if "TF_CONFIG" in os.environ:
+            told = json.loads(os.environ["TF_CONFIG"])
+            if told != {} and not (isinstance(told, dict) and told.get("cluster")):
+                raise ValueError("it names no cluster")
             resolver = resolvers.TFConfigClusterResolver()
         else:  # one GPU a task at least, or it fails; which one is --device's affair
             resolver = resolvers.SlurmClusterResolver(gpus_per_node=2**16, gpus_per_task=1, auto_set_gpu=False)
         jobs = resolver.cluster_spec().as_dict()
         own = resolver.task_type, resolver.task_id
         jobs = {job: jobs.pop(job) for job in ("chief", "worker") if job in jobs} | jobs
-        if jobs.keys() - {"chief", "worker"} or (jobs and own[1] not in range(len(jobs[own[0]]))):
+        if jobs and own[0] is None:
+            raise ValueError("it names no task")
+        if jobs.keys() - {"chief", "worker"} or (jobs and own[1] not in range(len(jobs.get(own[0], ())))):
             raise ValueError(f"it is {own[0]} {own[1]} of {', '.join(jobs)}, and a chief and workers train")
+        addresses = [address for job in jobs.values() for address in job]
+        for address in addresses:
+            if not re.fullmatch(r".+:\d+", address) or addresses.count(address) > 1:
+                raise ValueError(f"{address} is not HOST:PORT, or two workers have it")
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         where = "TF_CONFIG" if "TF_CONFIG" in os.environ else "SLURM's environment"
         raise UserError(f"{where} makes no sense ({error}); docs/cluster.md shows how it looks") from None
