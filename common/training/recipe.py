@@ -65,9 +65,10 @@ class Recipe:
 
 
 LASTING = ("exponential", "staircase")  # schedules that do not depend on the last step
+MOMENTUM = ("momentum", "nesterov", "muon")
 NEEDS = {  # what an entry has an effect with
     "penalty": ("a regularizer above 0", lambda recipe: recipe.regularizer),
-    "momentum": ("optimizer=momentum or nesterov", lambda recipe: recipe.optimizer in ("momentum", "nesterov")),
+    "momentum": ("optimizer=momentum, nesterov or muon", lambda recipe: recipe.optimizer in MOMENTUM),
     "learning_rate_decay": ("schedule=exponential or staircase", lambda recipe: recipe.schedule in LASTING),
     "edges": ("degrees, scale, shear or shift above 0", lambda recipe: any(_affine(recipe))),
     "decay_epochs": ("a learning_rate_decay other than 1", lambda recipe: recipe.learning_rate_decay != 1),
