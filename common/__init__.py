@@ -12,13 +12,11 @@ exported network takes none.
 import importlib.util
 import sys
 
-_excepthook = sys.excepthook
-
 
 def _quiet_interrupt(kind, error, traceback):
     """Ctrl-C during the imports shows no traceback; later command_line.run() sees it."""
     if kind is not KeyboardInterrupt:
-        _excepthook(kind, error, traceback)
+        sys.__excepthook__(kind, error, traceback)
 
 
 sys.excepthook = _quiet_interrupt

@@ -23,14 +23,11 @@ def _import_tensorflow():
 
 # oneDNN: TensorFlow leaves it off on a CPU without AVX-512 VNNI or the like, though it is faster there too.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-try:
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:  # the user wants to see TensorFlow's messages
+if "TF_CPP_MIN_LOG_LEVEL" in os.environ:  # the user wants to see TensorFlow's messages
+    _import_tensorflow()
+else:
+    workers = "TF_CONFIG" in os.environ or os.environ.get("SLURM_STEP_NUM_TASKS", "1") != "1"
+    # Errors only; of workers not even those: one line tells of a lost one. 2.21 prints some before it reads this.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3" if workers else "2"
+    with quiet_stderr():
         _import_tensorflow()
-    else:
-        workers = "TF_CONFIG" in os.environ or os.environ.get("SLURM_STEP_NUM_TASKS", "1") != "1"
-        # Errors only; of workers not even those: one line tells of a lost one. 2.21 prints some before it reads this.
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3" if workers else "2"
-        with quiet_stderr():
-            _import_tensorflow()
-except KeyboardInterrupt:
-    sys.exit(130)

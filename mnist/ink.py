@@ -27,12 +27,12 @@ def find_ink(image, largest=LARGEST):
     of the longer side to work at. Raises UserError if nothing stands out from the paper.
     """
     grey = grey_of(image, LARGEST)
-    smooth, ink, noise = on_paper(grey)
+    smooth, ink, noise = ink_and_noise(grey)
     scrap = scrap_of_paper(smooth, ink, noise)
     if scrap is not None:
         image = _cut_out(image, scrap, grey)
     if scrap is not None or largest != LARGEST:
-        _, ink, noise = on_paper(grey_of(image, largest))
+        _, ink, noise = ink_and_noise(grey_of(image, largest))
     least = LEAST_CONTRAST + NOISE * noise
     widest = max(3, int(WIDEST_LINE * _shorter(ink.shape)))
     across, *is_ruled = ruling(ink, widest)
@@ -51,10 +51,10 @@ def grey_of(image, largest):
     scale = largest / longer if longer > largest else max(1, SMALLEST / longer)
     size = [max(1, round(side * scale)) for side in image.size]
     pixels = np.asarray(image.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC))
-    return (pixels[..., 0] + np.add(pixels[..., 1], pixels[..., 2], dtype=np.float32)) / 3
+    return (pixels[..., 0] + np.add(pixels[..., 1], pixels[..., 2], dtype=np.float32)) / 3  # mean() is much slower
 
 
-def on_paper(grey):
+def ink_and_noise(grey):
     """The grey, smoothed and dark on light; how much darker than its paper it is; and the noise of the paper.
 
     The first two are float32 [height, width]. For the noise a quarter of the pixels is enough; a third is paper.
@@ -67,9 +67,9 @@ def on_paper(grey):
 
 def dark_on_light(grey):
     """Inverts chalk on a board, where what differs from the border is lighter. grey: float32 [height, width]."""
-    border = np.median(_border(grey))
+    ground = np.median(border(grey))
     darkest, lightest = np.percentile(grey, [0.1, 99.9])
-    return 255 - grey if lightest - border > 1.2 * (border - darkest) else grey
+    return 255 - grey if lightest - ground > 1.2 * (ground - darkest) else grey
 
 
 def paper(grey):
@@ -130,7 +130,7 @@ def ruling(ink, widest):
 def scrap_of_paper(smooth, ink, noise):
     """The scrap of paper that the writing is on, where it lies on something darker or lighter: bool [height, width].
 
-    A scrap fills a rectangle, is of one shade, and has something on it. smooth, ink, noise: of on_paper(). None if
+    A scrap fills a rectangle, is of one shade, and has something on it. smooth, ink, noise: of ink_and_noise(). None if
     there is no scrap.
     """
     labels, count = ndimage.label(_filled(ink > max(LEAST_CONTRAST / 2, NOISE / 2 * noise)))
@@ -138,7 +138,7 @@ def scrap_of_paper(smooth, ink, noise):
         return None
     largest = 1 + np.bincount(labels.ravel())[1:].argmax()
     scrap, box = labels == largest, ndimage.find_objects(labels)[largest - 1]
-    if _border(scrap).mean() > 0.3 or np.count_nonzero(scrap) < FULL * _rectangle(scrap[box]):
+    if border(scrap).mean() > 0.3 or np.count_nonzero(scrap) < FULL * _rectangle(scrap[box]):
         return None
     inside = ndimage.binary_erosion(scrap, iterations=4)
     around = ndimage.binary_dilation(scrap, iterations=5) & ~ndimage.binary_dilation(scrap, iterations=2)
@@ -159,15 +159,19 @@ def _cut_out(image, scrap, grey):
 
 
 def _filled(mask):
-    """A mask, bool [height, width], with its holes: what does not reach the border from outside."""
+    """A mask, bool [height, width], with its holes filled: what cannot be reached from the border.
+
+    As ndimage.binary_fill_holes() does it in many small steps.
+    """
     labels, count = ndimage.label(~mask)
     outside = np.zeros(count + 1, bool)
-    outside[_border(labels)] = True
+    outside[border(labels)] = True
     outside[0] = False  # the mask itself
     return ~outside[labels]
 
 
-def _border(values):
+def border(values):
+    """The values at the border of an array [height, width], one after the other; corners twice."""
     return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
 
 

@@ -7,7 +7,7 @@ mass in 28×28. What comes before that here is for real paper, pens and cameras.
 import itertools
 
 from common.errors import UserError
-from mnist.ink import find_ink
+from mnist.ink import border, find_ink
 
 import numpy as np
 from PIL import Image
@@ -102,11 +102,11 @@ def strokes(ink, several=False):
     area = np.bincount(labels.ravel()) * sure
     area[0] = 0  # the paper
     boxes = ndimage.find_objects(labels)
-    border = np.bincount(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]), minlength=count + 1)
+    at_border = np.bincount(border(labels), minlength=count + 1)
     if several:  # in a narrow strip a digit may end at the border
         heights = np.array([0] + [rows.stop - rows.start for rows, _ in boxes])
-        border[(heights > ink.shape[0] / 2) & (border < heights / 4)] = 0
-    inner = area * (border == 0)
+        at_border[(heights > ink.shape[0] / 2) & (at_border < heights / 4)] = 0
+    inner = area * (at_border == 0)
     if inner.max() > 0.15 * area.max():  # else the digit itself reaches the border
         area = inner
     if not several:

@@ -221,6 +221,7 @@ def test_addresses_beyond_this_machine_are_told_of(joined, monkeypatch, capsys):
      '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": -1}}',
      '{"clusters": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}', "[]", '"worker"',
      '{"cluster": {"worker": ["a", "b:1"]}, "task": {"type": "worker", "index": 0}}',
+     '{"cluster": {"worker": ["grpc://a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}',
      '{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}'],
 )  # fmt: skip
 def test_a_cluster_that_makes_no_sense_is_one_line(monkeypatch, words):
@@ -240,6 +241,12 @@ def test_slurm_tells_who_is_there(monkeypatch):
     assert members._members() == ({}, None)
 
 
-def test_empty_configuration_is_a_process_alone(monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", "{}")
-    assert members._members()[0] == {}
+@pytest.mark.parametrize("words", ["{}", '{"environment": "cloud"}', '{"cluster": {}}'])
+def test_a_configuration_without_workers_is_a_process_alone(monkeypatch, words):
+    monkeypatch.setenv("TF_CONFIG", words)
+    assert not members.is_told()
+
+
+def test_what_is_no_name_of_a_machine_does_not_answer():
+    odd = {0: "10.0..1:2222", 1: "127.0.0.1:99999", 2: "[::1]:1"}
+    assert members._silent(odd) == odd

@@ -168,7 +168,7 @@ def test_a_scrap_of_paper_is_no_ink(strokes, scrap, around, angle):
 def test_a_thick_straight_stroke_is_no_scrap_of_paper(width):
     ink = ink_of([(150, 60), (150, 300)], width=width)
     image = photo(ink)
-    assert ink_module.scrap_of_paper(*ink_module.on_paper(ink_module.grey_of(image, ink_module.LARGEST))) is None
+    assert ink_module.scrap_of_paper(*ink_module.ink_and_noise(ink_module.grey_of(image, ink_module.LARGEST))) is None
     assert seen(image).any()
 
 

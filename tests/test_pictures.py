@@ -20,7 +20,9 @@ def test_exif_turn_is_applied(tmp_path, ending):
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: turn by 90° clockwise to show
     image.save(tmp_path / f"turned.{ending}", exif=exif)
-    grey = np.asarray(pictures.read(tmp_path / f"turned.{ending}").convert("L"))
+    turned = pictures.read(tmp_path / f"turned.{ending}")
+    assert type(turned) is Image.Image  # not one that holds the file's bytes
+    grey = np.asarray(turned.convert("L"))
     assert grey.shape == (40, 20) and grey[:8].max() < 50 and grey[15:].min() > 200  # now the top edge
 
 

@@ -92,12 +92,9 @@ def read(source, name=None):
     with contextlib.ExitStack() as alone:
         image, orientation = _decoded(source, source if name is None else name, alone)
         small = _small_rgb(image)
-    if orientation == 1:
-        return small
-    turned = Image.new("RGB", small.size)  # without the rest of the file's EXIF data, which may be odd
-    turned.paste(small)
-    turned.getexif()[ORIENTATION] = orientation
-    return ImageOps.exif_transpose(turned)
+    small.getexif()[ORIENTATION] = orientation
+    ImageOps.exif_transpose(small, in_place=True)
+    return small
 
 
 class _Bounded:
@@ -171,9 +168,10 @@ def _avif(image):
 def _small_rgb(image):
     """A picture in RGB, reduced as read() says; strip by strip, as all of it would take several times the memory."""
     factor = max(1, min(image.size) // ENOUGH, math.isqrt(image.width * image.height // LARGE))
+    small = Image.new("RGB", [-(-side // factor) for side in image.size])  # without the file, and what that holds
     if image.mode == "RGB" and not image.has_transparency_data:
-        return image if factor == 1 else image.reduce(factor)
-    small = Image.new("RGB", [-(-side // factor) for side in image.size])
+        small.paste(image if factor == 1 else image.reduce(factor))
+        return small
     scale = _grey_scale(image) if image.mode in ("I", "F") and image.format != "PPM" else (0, 257)  # of 16 bits
     for top, strip in _strips(image, factor):
         small.paste(_rgb(strip, *scale).reduce(factor), (0, top // factor))

@@ -41,7 +41,7 @@ def workers(count):
                 processes[0].send_signal(number)
             statuses = _ended(processes)
             final = [status for status in statuses if status > 0 and status != START_AGAIN]
-            _tell(statuses, said, lost=not final)
+            _tell(statuses, said, stopping, lost=not final)
         if final or not any(statuses):
             return final[0] if final else 0
         if stopping:
@@ -92,14 +92,15 @@ def _ended(processes):
             process.wait()
 
 
-def _tell(statuses, said, lost):
+def _tell(statuses, said, stopping, lost):
     """Prints which were killed, and what those said that failed otherwise than the chief.
 
-    lost: whether that some lost others is what happened; else it follows from an error of one of them.
+    stopping: the signals that were asked for. lost: whether that some lost others is what happened; else it follows
+    from an error of one of them.
     """
     for i, (status, file) in enumerate(zip(statuses, said, strict=True)):
         who = f"worker {i}" if i else "the chief"
-        if status < 0:
+        if status < 0 and -status not in stopping:
             print(f"{who}: killed by {signal.Signals(-status).name}", file=sys.stderr)
         if not file or status in (0, statuses[0]) or (status == START_AGAIN and not lost):
             continue

@@ -60,7 +60,7 @@ def join(config):
             raise Lost(f"{_named(missing)} did not come within {COMING} s; start all workers again")
         if waited > TOLD and not told:
             told = True
-            print(f"waiting for {_named(missing)}, {COMING} s at most", file=sys.stderr, flush=True)
+            print(f"waiting for {_named(missing)}, {COMING} s at most", file=sys.stderr)
         time.sleep(0.2)
     try:
         workers = Cluster(addresses, index, server.target, config)
@@ -84,7 +84,7 @@ def _members():
     try:
         if "TF_CONFIG" in os.environ:
             told = json.loads(os.environ["TF_CONFIG"])
-            if told != {} and not (isinstance(told, dict) and told.get("cluster")):
+            if not isinstance(told, dict) or ("task" in told and "cluster" not in told):
                 raise ValueError("it names no cluster")
             resolver = resolvers.TFConfigClusterResolver()
         else:  # one GPU a task at least, or it fails; which one is --device's affair
@@ -97,9 +97,11 @@ def _members():
         if jobs.keys() - {"chief", "worker"} or (jobs and own[1] not in range(len(jobs.get(own[0], ())))):
             raise ValueError(f"it is {own[0]} {own[1]} of {', '.join(jobs)}, and a chief and workers train")
         addresses = [address for job in jobs.values() for address in job]
-        for address in addresses:
-            if not re.fullmatch(r".+:\d+", address) or addresses.count(address) > 1:
-                raise ValueError(f"{address} is not HOST:PORT, or two workers have it")
+        for address in addresses if len(addresses) > 1 else []:
+            if not re.fullmatch(r"[^:/]+:\d{1,5}|\[.+\]:\d{1,5}", address):
+                raise ValueError(f"{address} is not HOST:PORT")
+            if addresses.count(address) > 1:
+                raise ValueError(f"two workers have the address {address}")
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         where = "TF_CONFIG" if "TF_CONFIG" in os.environ else "SLURM's environment"
         raise UserError(f"{where} makes no sense ({error}); docs/cluster.md shows how it looks") from None
@@ -121,7 +123,7 @@ def _silent(others):
         host, _, port = address.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), port), timeout=2).close()  # seconds
-        except OSError:
+        except (OSError, UnicodeError, OverflowError):  # the latter two of what is no name, and no port
             silent[i] = address
     return silent
 
