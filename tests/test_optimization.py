@@ -1,13 +1,11 @@
 """What recipes name: losses, penalties, optimisers, initial values, schedules, against NumPy."""
 
 import dataclasses
-import itertools
 
-from common.graph import device, layers, muon, optimization
+from common.graph import layers, optimization
 from mnist.networks import convnet
 from mnist.networks.mnist_recipe import MnistRecipe as Recipe
 
-import conftest
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -77,7 +75,6 @@ def test_penalties(penalty, expected):
         ("adagrad", 0.1 * 2 / np.sqrt(0.1 + 4 + 4)),
         ("rmsprop", 0.1 * 2 / np.sqrt((1 * 0.9 + 0.4) * 0.9 + 0.4)),
         ("adam", 0.1),
-        ("muon", 0.1 * (0.9 * (0.9 * 2 + 2) + 2)),  # as nesterov: no kernel
     ],
 )
 def test_optimizers(name, second):
@@ -90,27 +87,6 @@ def test_optimizers(name, second):
             session.run(step)
             values.append(session.run(x))
     assert values[0] - values[1] == pytest.approx(second, rel=1e-4)
-
-
-@pytest.mark.parametrize(("precision", "error"), [("float32", 2e-3), ("bfloat16", 0.1)])
-@pytest.mark.parametrize("shape", [(3, 3, 1, 16), (3, 3, 32, 16), (1, 1, 8, 8)])
-def test_muon_turns_kernels_by_a_share_of_their_norm_alike_in_all_directions(shape, precision, error):
-    random = np.random.default_rng(1)
-    kernel, gradient = random.normal(size=[2, *shape]).astype(np.float32)
-    w = tf.get_variable("w", initializer=kernel)
-    apply = optimization.OPTIMIZERS["muon"](0.5, 0.9).apply_gradients([(tf.constant(gradient), w)])
-    with tf.Session(config=device.session_config([conftest.CPU], precision)) as session:
-        session.run(tf.global_variables_initializer())
-        values = [kernel]
-        for _ in range(2):
-            session.run(apply)
-            values.append(session.run(w))
-    for before, after in itertools.pairwise(values):
-        step = (before - after).reshape(-1, shape[-1]) / np.linalg.norm(before) / (0.5 * muon.SHARE)
-        left, sizes, right = np.linalg.svd(step * min(step.shape) ** 0.5, full_matrices=False)
-        assert sizes.min() > 0.6 and sizes.max() < 1.25
-        directions = np.linalg.svd(gradient.reshape(step.shape), full_matrices=False)
-        np.testing.assert_allclose(left @ right, directions[0] @ directions[2], atol=error)  # as of the gradient
 
 
 def test_float16_scales_loss_and_gradients_without_another_result():

@@ -148,7 +148,7 @@ def test_unknown_choices_are_listed(call, tmp_path, main, flags, message):
     ("main", "network", "settings", "message"),
     [
         (backward.main, "softmax", ["penalty=l1"], "it needs a regularizer above 0"),
-        (backward.main, "deep", ["momentum=0.5"], "it needs optimizer=momentum, nesterov or muon"),
+        (backward.main, "deep", ["momentum=0.5"], "it needs optimizer=momentum or nesterov"),
         (backward.main, "deep", ["decay_epochs=2"], "it needs a learning_rate_decay other than 1"),
         (backward.main, "convnet", ["schedule=cosine", "learning_rate_decay=0.5"], "it needs schedule=exponential"),
         (backward.main, "softmax", ["optimizer=adam", "--set", "optimizer=sgd"], "optimizer is set twice"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from common.errors import UserError
 from common.graph.batches import EDGES
-from common.training.recipe import MOMENTUM, Recipe, choice, number, whole
+from common.training.recipe import Recipe, choice, number, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class Cifar10Recipe(Recipe):
     edges: choice("what comes in where it is turned or moved: black, or the image mirrored", EDGES) = "mirrored"
 
     def __post_init__(self):
-        if self.bias_scale != 1 and self.optimizer not in ("sgd", *MOMENTUM):
+        if self.bias_scale != 1 and self.optimizer not in ("sgd", "momentum", "nesterov"):
             raise UserError(f"{self.optimizer} takes no notice of the scale of gradients: --set bias_scale=1 with it")
 
     def for_own(self, images, size, learnt):

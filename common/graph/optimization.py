@@ -1,6 +1,6 @@
 """What a recipe names: loss, penalty of the weights, their initial values, learning rate and optimiser."""
 
-from common.graph import layers, muon, towers
+from common.graph import layers, towers
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -20,7 +20,6 @@ OPTIMIZERS = {
     "adagrad": lambda rate, momentum: tf.train.AdagradOptimizer(rate),
     "rmsprop": lambda rate, momentum: tf.train.RMSPropOptimizer(rate),
     "adam": lambda rate, momentum: tf.train.AdamOptimizer(rate),
-    "muon": muon.Muon,
 }
 LOSS_SCALE = 1024.0  # of float16, in which small gradients would vanish
 

@@ -44,7 +44,7 @@ class Recipe:
     regularizer: number("factor of the penalty") = 0.0
     initializer: choice("of the weights; own: the network's", INITIALIZERS) = "own"
     optimizer: choice("what applies the gradients", OPTIMIZERS) = "nesterov"
-    momentum: number("of momentum, nesterov and muon", below=1) = 0.9
+    momentum: number("of momentum and nesterov", below=1) = 0.9
     learning_rate: number("where the decay starts from")
     schedule: choice("of the learning rate", SCHEDULES) = "exponential"
     learning_rate_decay: number("factor per decay_epochs, of exponential and staircase", positive=True) = 1.0
@@ -65,10 +65,9 @@ class Recipe:
 
 
 LASTING = ("exponential", "staircase")  # schedules that do not depend on the last step
-MOMENTUM = ("momentum", "nesterov", "muon")  # optimisers that have one
 NEEDS = {  # what an entry has an effect with
     "penalty": ("a regularizer above 0", lambda recipe: recipe.regularizer),
-    "momentum": ("optimizer=momentum, nesterov or muon", lambda recipe: recipe.optimizer in MOMENTUM),
+    "momentum": ("optimizer=momentum or nesterov", lambda recipe: recipe.optimizer in ("momentum", "nesterov")),
     "learning_rate_decay": ("schedule=exponential or staircase", lambda recipe: recipe.schedule in LASTING),
     "edges": ("degrees, scale, shear or shift above 0", lambda recipe: any(_affine(recipe))),
     "decay_epochs": ("a learning_rate_decay other than 1", lambda recipe: recipe.learning_rate_decay != 1),
