@@ -129,7 +129,7 @@ def prepare(name, problem, threads):
             message = getattr(message, field)
         setattr(message, last, value)
     with ExitStack() as patches:
-        patches.enter_context(mock.patch.object(graph_mode, "session_config", lambda threads: config))
+        patches.enter_context(mock.patch.object(graph_mode, "session_config", lambda *args: config))
         if lever.change:
             patches.enter_context(lever.change())
         return graph_mode.prepare(lever.mode, problem, threads)
@@ -161,8 +161,7 @@ def main():
             for lever in (AS_IT_IS, *group):
                 with mock.patch.dict(os.environ, LEVERS[lever].environment):
                     workers[lever] = peers.Worker("levers", lever, problem, threads)
-            peers.check(workers)
-            speeds = peers.take_turns(workers, problem, args.rounds)
+            speeds = peers.take_turns(peers.check(workers), problem, args.rounds)
             usual = statistics.median(speeds.pop(AS_IT_IS))
             for lever, values in speeds.items():
                 low, high = min(values) / usual, max(values) / usual

@@ -7,7 +7,7 @@ from unittest import mock
 
 from benchmarks import operations, runner
 from common.data import datasets
-from common.graph import layers, loop
+from common.graph import device, layers, loop
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -87,7 +87,7 @@ def build(mode, problem, threads):
             if mode == "several":
                 times, losses = loop.repeated(fetches[1], {"loss": fetches[0]})
                 fetches, batch = losses["loss"], [times]
-        session = tf.Session(config=session_config(threads))
+        session = tf.Session(config=session_config(threads, problem.precision))
         session.run(tf.global_variables_initializer(), data)
         _load(session, problem)
         tf.get_default_graph().finalize()
@@ -127,7 +127,7 @@ def prepare_evaluation(mode, problem, threads):
     with tf.Graph().as_default():
         x = tf.placeholder(tf.float32, [None, *problem.images.shape[1:]])
         logits = importlib.import_module(f"{problem.task}.forward").forward(x, False, None, problem.name, classes=10)
-        session = tf.Session(config=session_config(threads))
+        session = tf.Session(config=session_config(threads, problem.precision))
         _load(session, problem)
     call = session.make_callable(logits, feed_list=[x], accept_options=True)
     options = tf.RunOptions(inter_op_thread_pool=-1) if mode == "caller" else None
@@ -150,16 +150,16 @@ def _rows(values, start, count):
     return tf.slice(values, tf.stack([start, *[0] * (len(values.shape) - 1)]), [count, *values.shape[1:]])
 
 
-def session_config(threads):
-    """On the CPU, even where there is a GPU."""
-    return tf.ConfigProto(
-        device_count={"GPU": 0}, intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads
-    )
+def session_config(threads, precision="float32"):
+    """On the CPU, even where there is a GPU. precision: of device.PRECISIONS."""
+    config = device.session_config([runner.CPU], precision)
+    config.intra_op_parallelism_threads = config.inter_op_parallelism_threads = threads
+    return config
 
 
-def machine(threads, size=3000, runs=5):
+def machine(threads, precision="float32", size=3000, runs=5):
     """A line about the machine, and its floating-point operations a second: the best of some large matrix products."""
-    with tf.Graph().as_default(), tf.Session(config=session_config(threads)) as session:
+    with tf.Graph().as_default(), tf.Session(config=session_config(threads, precision)) as session:
         a = tf.Variable(np.ones([size, size], np.float32))
         product = tf.matmul(a, a).op
         session.run(tf.global_variables_initializer())

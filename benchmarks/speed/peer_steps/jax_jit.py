@@ -27,7 +27,8 @@ def prepare(mode, problem, threads):
         x, y = (lax.dynamic_slice_in_dim(a, start, size) for a in (images, labels))
 
         def loss_of(weights):
-            log_probabilities = jax.nn.log_softmax(forward(x, problem.layers, weights | fixed))
+            logits = forward(x, problem.layers, weights | fixed, jnp.dtype(problem.precision))
+            log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
             return -jnp.take_along_axis(log_probabilities, y[:, None], axis=1).mean()
 
         loss, gradients = jax.value_and_grad(loss_of)(weights)
@@ -48,8 +49,9 @@ def prepare(mode, problem, threads):
     return steps
 
 
-def forward(x, layers, weights):
+def forward(x, layers, weights, precision):
     """Without the moving averages of batch normalisation: no step reads them, though the others also update them."""
+    x, weights = x.astype(precision), {name: w.astype(precision) for name, w in weights.items()}
     for kind, *rest in layers:
         if kind in ("conv", "whiten"):
             name, *_, bias, padding = rest if kind == "conv" else (rest[0], True, "VALID")
@@ -57,7 +59,7 @@ def forward(x, layers, weights):
             x = lax.conv_general_dilated(x, weights[f"{name}/weights"], (1, 1), padding, dimension_numbers=dimensions)
             x = x + weights[f"{name}/biases"] if bias else x
         elif kind == "norm":
-            mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
+            mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))  # summed in float32
             scale = weights[f"{rest[0]}/scale"] * lax.rsqrt(variance + EPSILON)
             x = (x - mean) * scale + weights[f"{rest[0]}/offset"]
         elif kind == "pool":

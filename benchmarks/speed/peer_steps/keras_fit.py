@@ -11,6 +11,7 @@ from .problem import DECAY, EPSILON, MOMENTUM
 def prepare(mode, problem, threads):
     """mode: fit or train_on_batch."""
     tf.config.threading.set_intra_op_parallelism_threads(threads)
+    keras.config.set_dtype_policy("mixed_bfloat16" if problem.precision == "bfloat16" else "float32")
     model = build(problem)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(problem.learning_rate, MOMENTUM), loss)
@@ -84,6 +85,7 @@ def build(problem):
             x = layer(x)
         elif kind == "divide":
             x = layers.Rescaling(1 / rest[0])(x)
+    x = layers.Activation("linear", dtype="float32")(x)  # the loss
     model = keras.Model(inputs, x)
     for layer, value in values:
         layer.set_weights(value)

@@ -23,7 +23,9 @@ def prepare(mode, problem, threads):
     optimizer = torch.optim.SGD(trained, problem.learning_rate, MOMENTUM, fused=True)  # one operation for each
 
     def loss_of(x, y):
-        return F.cross_entropy(forward(x, problem.layers, weights), y)
+        with torch.autocast("cpu", torch.bfloat16, enabled=problem.precision == "bfloat16"):
+            logits = forward(x, problem.layers, weights)
+        return F.cross_entropy(logits.float(), y)
 
     if mode == "compiled":
         loss_of = torch.compile(loss_of)
