@@ -3,13 +3,12 @@
 Each is a file in networks/, with its recipe.
 """
 
-from mnist.networks import convnet, convnet_slim, deep, fully_connected, lenet5, mechanics, softmax
+from mnist.networks import convnet, deep, fully_connected, lenet5, mechanics, softmax
 
 IMAGE_SIZE = 28  # pixels, both ways
 NUM_CHANNELS = 1
 
 NETWORKS = {
-    "convnet_slim": convnet_slim,
     "convnet": convnet,
     "softmax": softmax,
     "fully_connected": fully_connected,

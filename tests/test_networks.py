@@ -86,19 +86,17 @@ def airbench(widths):
         logits/biases 10"""
 
 
-def convnet(*pairs):
-    """pairs: the channels in and out of the convolutions of each stage."""
-    stages = (normalised(f"stage{i}", j, *pair) for i, stage in enumerate(pairs, 1) for j, pair in enumerate(stage, 1))
-    return "".join(stages) + """
-        logits/weights 1024 10
-        logits/biases 10"""
-
-
 GOLDEN = {
     "fully_connected": plain("hidden 784 500", "logits 500 10"),
     "lenet5": plain("conv1 5 5 1 32", "conv2 5 5 32 64", "hidden 3136 512", "logits 512 10"),
-    "convnet_slim": convnet([(1, 16)], [(16, 32), (32, 32)], [(32, 64), (64, 64)]),
-    "convnet": convnet([(1, 16), (16, 16)], [(16, 32), (32, 32)], [(32, 64), (64, 64)]),
+    "convnet": "".join(
+        normalised(f"stage{stage}", i, cin if i == 1 else cout, cout)
+        for stage, cin, cout in ((1, 1, 16), (2, 16, 32), (3, 32, 64))
+        for i in (1, 2)
+    )
+    + """
+        logits/weights 1024 10
+        logits/biases 10""",
     "airbench_slim": airbench([32, 128, 256]),
     "airbench_mini": airbench([32, 96, 160]),
     "airbench": airbench([64, 256, 256]),

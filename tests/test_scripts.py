@@ -132,7 +132,7 @@ def test_killed_trainer_goes_on_from_its_last_checkpoint(program):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--network", "resnet"], "argument --network: invalid choice: resnet (choose from convnet_slim, convnet"),
+        (["--network", "resnet"], "argument --network: invalid choice: resnet (choose from convnet, softmax"),
         (["--device", "/device:GPU:7"], "no device /device:GPU:7 on this machine; there is: /device:CPU:0"),
         (["--dataset", "cats"], "there is no data set cats, and no such file; choose from mnist, fashion, kmnist"),
     ],

@@ -14,7 +14,6 @@ rounds.
 
 import argparse
 import importlib
-import math
 import multiprocessing
 import os
 import signal
@@ -32,8 +31,7 @@ from common import command_line
 
 import numpy as np
 
-CHECKED_STEPS = 20
-TOLERANCES = {"float32": 0.02, "bfloat16": 0.1}  # relative, of the losses
+CHECKED_STEPS, TOLERANCE = 20, 0.02  # relative, of the losses
 EVALUATED, SINGLE = 1000, 200  # images at once; images one after the other
 MODES = {  # the names of the rows: module, mode
     "graph mode": ("peer_steps.graph_mode", "session"),
@@ -115,19 +113,20 @@ def _call(function, *args):
     return getattr(importlib.import_module("benchmarks.speed.peer_steps.graph_mode"), function)(*args)
 
 
-def check(workers, precision="float32"):
-    """Ends those that do not train as the first one does, says so, and returns the others. Prints the losses."""
+def check(workers):
+    """Those that train as the first one does; ends the others. Prints the losses, and who is left out."""
     losses = {name: worker(CHECKED_STEPS)[0] for name, worker in workers.items()}
-    first, far = next(iter(losses.values())), {}
+    first, same, far = next(iter(losses.values())), {}, 0.0
     for name, values in losses.items():
-        far[name] = max(abs(a / b - 1) if math.isfinite(a) else math.inf for a, b in zip(values, first, strict=True))
-        if far[name] > TOLERANCES[precision]:
-            print(f"  {name} is left out, as it does not train the same: its losses are {values}, not {first}")
+        differences = [abs(a / b - 1) for a, b in zip(values, first, strict=True)]
+        if all(difference <= TOLERANCE for difference in differences):  # not so where one is NaN
+            same[name], far = workers[name], max(far, *differences)
+        else:
             workers[name].close()
-    same = {name: worker for name, worker in workers.items() if far[name] <= TOLERANCES[precision]}
-    alike = max(far[name] for name in same)
-    print(f"  losses of {CHECKED_STEPS} steps: {first[0]:.4f} to {first[-1]:.4f}, all alike to {alike:.0e}", flush=True)
-    return same
+            mine, right = (f"{losses[0]:.4f} to {losses[-1]:.4f}" for losses in (values, first))
+            print(f"  {name} is left out: it does not train the same, its losses are {mine}, not {right}")
+    print(f"  losses of {CHECKED_STEPS} steps: {first[0]:.4f} to {first[-1]:.4f}, all alike to {far:.0e}", flush=True)
+    return same or sys.exit("error: nothing to compare")
 
 
 def take_turns(workers, problem, rounds):
@@ -144,7 +143,7 @@ def take_turns(workers, problem, rounds):
 def compare(problem, modes, rounds, threads):
     """The images a second of each mode in each round, but those that do not train the same."""
     workers = {mode: Worker(*MODES[mode], problem, threads) for mode in modes}
-    return take_turns(check(workers, problem.precision), problem, rounds)
+    return take_turns(check(workers), problem, rounds)
 
 
 def compare_evaluation(problem, modes, rounds, threads):
@@ -203,7 +202,8 @@ def main():
     parser = command_line.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     positive = command_line.positive(int)
     parser.add_argument("--networks", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
-    parser.add_argument("--precision", choices=TOLERANCES, default="float32", help="of training (%(default)s)")
+    precisions = ["float32", "bfloat16"]
+    parser.add_argument("--precision", choices=precisions, default=precisions[0], help="of training (%(default)s)")
     parser.add_argument("--evaluate", action="store_true", help="compare no training, but evaluations with PyTorch's")
     modes = list(MODES)
     parser.add_argument("--modes", nargs="+", choices=modes, default=modes, metavar="MODE", help="; ".join(modes))
@@ -213,6 +213,7 @@ def main():
     args = parser.parse_args()
     if not any(mode.startswith(OURS) for mode in args.modes):
         parser.error(f"--modes: one of them must be {OURS!r}, which the others are compared with")
+    args.modes = sorted(args.modes, key=modes.index)  # ours first: the others' losses are compared with its
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the CPU, in all of them
     if args.evaluate and args.precision != "float32":
         parser.error("--evaluate compares in float32 only")

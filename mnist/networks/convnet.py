@@ -18,12 +18,11 @@ RECIPE = MnistRecipe(
 )
 
 
-def network(x, train, regularizer, classes, widths=((16, 16), (32, 32), (64, 64))):
-    """widths: channels of the convolutions of each stage; the last one of a stage is pooled."""
-    for stage, channels in enumerate(widths, start=1):
-        with tf.variable_scope(f"stage{stage}"):
-            for i, width in enumerate(channels, start=1):
-                x = layers.conv2d(x, width, 3, regularizer, f"conv{i}", bias=None)
-                x = layers.max_pool(x) if i == len(channels) else x
-                x = layers.relu(layers.batch_norm(x, train, f"norm{i}"))
+def network(x, train, regularizer, classes):
+    for stage, channels in (("stage1", 16), ("stage2", 32), ("stage3", 64)):
+        with tf.variable_scope(stage):
+            x = layers.conv2d(x, channels, 3, regularizer, "conv1", bias=None)
+            x = layers.relu(layers.batch_norm(x, train, "norm1"))
+            x = layers.max_pool(layers.conv2d(x, channels, 3, regularizer, "conv2", bias=None))
+            x = layers.relu(layers.batch_norm(x, train, "norm2"))
     return layers.dense(layers.flatten(x), classes, regularizer, "logits")

@@ -20,7 +20,7 @@ class Problem(NamedTuple):
     batch_size: int
     steps: int  # of a round
     learning_rate: float
-    precision: str = "float32"  # or bfloat16: of convolutions and products; weights, sums and the loss stay float32
+    precision: str = "float32"  # or bfloat16: of convolutions and products; weights and the loss stay float32
 
     def batch(self, step):
         """The images of a step, counted from 0: a slice."""
@@ -57,15 +57,10 @@ LENET5 = (
     ("flatten",), ("dense", "hidden"), ("relu",), ("dense", "logits"),
 )  # fmt: skip
 CONVNET = (*stage("stage1"), *stage("stage2"), *stage("stage3"), ("flatten",), ("dense", "logits"))
-CONVNET_SLIM = (
-    conv("stage1/conv1"), ("pool", "SAME"), ("norm", "stage1/norm1"), ("relu",), *stage("stage2"), *stage("stage3"),
-    ("flatten",), ("dense", "logits"),
-)  # fmt: skip
 FULLY_CONNECTED = (("flatten",), ("dense", "hidden"), ("relu",), ("dense", "logits"))
 NETWORKS = {  # (task, name in its forward.py): layers; batch size, as in their recipes; steps of a round; learning rate
     ("mnist", "fully_connected"): (FULLY_CONNECTED, 200, 600, 0.01),
     ("mnist", "lenet5"): (LENET5, 100, 60, 0.0005),
-    ("mnist", "convnet_slim"): (CONVNET_SLIM, 256, 40, 0.002),
     ("mnist", "convnet"): (CONVNET, 256, 40, 0.002),
     ("cifar10", "airbench_slim"): (AIRBENCH, 256, 20, 0.05),
     ("cifar10", "airbench"): (AIRBENCH, 256, 20, 0.05),
