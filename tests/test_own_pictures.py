@@ -13,7 +13,7 @@ from common.command_line import ROOT
 from common.data import datasets
 from common.errors import UserError
 from common.graph import optimization
-from common.training import checkpoints, hooks, runs, several, trainer
+from common.training import agreement, checkpoints, hooks, runs, several, trainer
 from mnist import backward
 
 import conftest
@@ -147,9 +147,9 @@ def test_another_start_is_another_run(tmp_path, packed):
     ]
     runs.write(tmp_path, described[0])
     (tmp_path / "model.ckpt-4.index").touch()
-    runs.continued(tmp_path, dataclasses.replace(described[0], dataset_folder="moved"))
+    agreement.continued(tmp_path, dataclasses.replace(described[0], dataset_folder="moved"))
     with pytest.raises(UserError, match="another run: start_from is '' there and 'checkpoints/cifar10/pretrained"):
-        runs.continued(tmp_path, described[1])
+        agreement.continued(tmp_path, described[1])
 
 
 def test_a_later_checkpoint_of_the_start_is_no_other_run_and_a_damaged_start_is_named(tmp_path, packed):
@@ -160,7 +160,7 @@ def test_a_later_checkpoint_of_the_start_is_no_other_run_and_a_damaged_start_is_
     train(start, data, 8)
     described = runs.read(tmp_path / "on", cifar10.forward.NETWORKS)
     later = dataclasses.replace(described, start_from=described.start_from.replace("ckpt-4", "ckpt-8"))
-    assert runs.continued(tmp_path / "on", later).start_from == described.start_from
+    assert agreement.continued(tmp_path / "on", later).start_from == described.start_from
     flip(start / "model.ckpt-8.data-00000-of-00001")
     train(tmp_path / "on", data, 8, start / "model.ckpt-8")
     with pytest.raises(UserError, match="cannot read the checkpoint .*start/model.ckpt-8"):

@@ -7,7 +7,7 @@ import shutil
 from cifar10.forward import NETWORKS as CIFAR10
 from common.data import datasets
 from common.errors import UserError
-from common.training import recipe, runs, trainer
+from common.training import agreement, recipe, runs, trainer
 from mnist import app, backward, test
 from mnist.forward import NETWORKS
 
@@ -24,19 +24,19 @@ def changed(**fields):
 
 def test_run_with_other_settings_is_refused_by_name(tiny, tmp_path):
     runs.write(tmp_path, RUN)
-    assert runs.continued(tmp_path, changed(seed=2)) == changed(seed=2)  # nothing trained yet: a new run
+    assert agreement.continued(tmp_path, changed(seed=2)) == changed(seed=2)  # nothing trained yet: a new run
     train(tmp_path, tiny, 1)
     runs.write(tmp_path, changed(seed=2, steps=20, epochs=4.0, temperature=1.5, validation_accuracy=0.9))
     longer = {"seed": 2, "steps": 30, "epochs": 5.0}
-    goes_on = runs.continued(tmp_path, changed(**longer))
+    goes_on = agreement.continued(tmp_path, changed(**longer))
     assert goes_on == changed(**longer, temperature=1.5, validation_accuracy=0.9)
     with pytest.raises(UserError, match="recipe.momentum is 0.9 there and 0.5 here; seed is 2 there and 1 here"):
-        runs.continued(tmp_path, changed(epochs=3.0, momentum=0.5))
+        agreement.continued(tmp_path, changed(epochs=3.0, momentum=0.5))
     cosine = {"seed": 2, "epochs": 4.0, "schedule": "cosine"}
     with pytest.raises(UserError, match="there and 'cosine' here; steps is 20 there and 30 here"):
-        runs.continued(tmp_path, changed(steps=30, **cosine))
+        agreement.continued(tmp_path, changed(steps=30, **cosine))
     with pytest.raises(UserError, match="precision is 'float32' there and 'bfloat16' here"):
-        runs.continued(tmp_path, changed(seed=2, precision="bfloat16"))
+        agreement.continued(tmp_path, changed(seed=2, precision="bfloat16"))
 
 
 def damaged(name, value):
@@ -112,7 +112,8 @@ def test_run_json_that_was_written_before_is_read_whole_and_goes_on(tmp_path, pa
     assert type(run.recipe) is type(networks[run.network].RECIPE) and run.precision == "float32"
     (tmp_path / "model.ckpt-1.index").touch()
     recipe = networks[run.network].RECIPE  # of today
-    goes_on = runs.continued(tmp_path, dataclasses.replace(run, recipe=recipe, temperature=1.0, test_accuracy=None))
+    now = dataclasses.replace(run, recipe=recipe, temperature=1.0, test_accuracy=None)
+    goes_on = agreement.continued(tmp_path, now)
     runs.write(tmp_path, goes_on)
     defaults = {
         "precision": "float32", "validation_accuracy": None, "reading": "", "dataset_folder": "", "dataset_source": "",

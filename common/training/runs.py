@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import hashlib
 import os
 import re
 import time
@@ -10,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Generic, Literal, TypeVar
 
-from common.command_line import ROOT
 from common.data import datasets, sources
 from common.errors import UserError, writing
 from common.graph.device import PRECISIONS
-from common.training.recipe import LASTING, Recipe
+from common.training.recipe import Recipe
 
 import filelock
 import msgspec
@@ -23,7 +21,6 @@ from msgspec import Meta
 
 LOCK = "trainer.lock"
 PRETRAINED = "pretrained"  # the folder of the network that comes with the repository
-MEASURED = ("temperature", "validation_accuracy")  # entries of run.json that go on with a run
 MEND = "put back the one that was beside the weights, or delete the folder and train again"
 
 R = TypeVar("R", bound=Recipe)
@@ -167,13 +164,14 @@ def read(directory, networks=None):
     Raises UserError where there is none, where a field is missing, of another type or out of its range, and where its
     network is not one of `networks`.
     """
-    run = _read(directory, type(next(iter(networks.values())).RECIPE) if networks else Recipe)
+    run = read_as(type(next(iter(networks.values())).RECIPE) if networks else Recipe, directory)
     if networks and run.network not in networks:
         raise UserError(f"{directory / 'run.json'} names the network {run.network!r}; there are {', '.join(networks)}")
     return run
 
 
-def _read(directory, recipe_type):
+def read_as(recipe_type, directory):
+    """The Run in directory/run.json, its recipe of a type. Raises what read() raises, but knows no networks."""
     path = Path(directory) / "run.json"
     try:
         return msgspec.json.decode(path.read_bytes(), type=Run[recipe_type])
@@ -181,50 +179,6 @@ def _read(directory, recipe_type):
         raise UserError(f"{path} is missing; {MEND}") from None
     except (UserError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise UserError(f"{path} is damaged ({error}); {MEND}") from None
-
-
-def continued(directory, run):
-    """The run as it goes on from the checkpoints in a folder, with what was measured of them; as it is without any.
-
-    Raises UserError if they come from a run that differs in more than what saves, and the last step: training on would
-    continue neither the one nor the other. The last step may differ where the schedule allows it.
-    """
-    may_change = {"versions", "test_accuracy", *MEASURED, "dataset_folder", "dataset_source"}
-    may_change |= {"recipe.save_steps", "recipe.evaluate"}
-    may_change |= {"steps", "recipe.epochs"} if run.recipe.schedule in LASTING else set()
-    if not indexes(directory):
-        return run
-    before = _read(directory, type(run.recipe))
-    if Path(before.start_from).parent == Path(run.start_from).parent:  # its newest one is another by now
-        run = dataclasses.replace(run, start_from=before.start_from)
-    there, here = _flat(before), _flat(run)
-    differences = [
-        f"{key} is {there[key]!r} there and {here[key]!r} here"
-        for key in sorted(here.keys() - may_change)
-        if there[key] != here[key]
-    ]
-    if differences:
-        raise UserError(
-            f"{directory} holds another run: {'; '.join(differences)}. Continue it with the same settings, "
-            "choose another --checkpoint-dir, or delete the folder"
-        )
-    return dataclasses.replace(run, **{name: getattr(before, name) for name in MEASURED})
-
-
-def what_all_share(run):
-    """What workers must have in common, a dict: the run but for what each has of its own, and the program's files."""
-    own = {"dataset_folder", "dataset_source", "start_from", "test_accuracy", *MEASURED}
-    digest = hashlib.sha256()
-    for path in sorted(path for room in ("common", "mnist", "cifar10") for path in (ROOT / room).rglob("*.py")):
-        digest.update(path.read_bytes())
-    return {key: value for key, value in _flat(run).items() if key not in own} | {"program": digest.hexdigest()[:12]}
-
-
-def _flat(run):
-    """{"seed": 1, "recipe.epochs": 8.0, …}"""
-    fields = dataclasses.asdict(run)
-    recipe = fields.pop("recipe")
-    return fields | {f"recipe.{key}": value for key, value in recipe.items()}
 
 
 def lock(directory):

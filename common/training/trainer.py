@@ -7,7 +7,7 @@ import signal
 from common.command_line import ROOT, shown
 from common.errors import UserError, writing
 from common.graph import batches, towers
-from common.training import calibration, checkpoints, cluster, evaluation, hooks, runs
+from common.training import agreement, calibration, checkpoints, cluster, evaluation, hooks, runs
 from common.training import recipe as recipes
 
 import numpy as np
@@ -64,7 +64,7 @@ def locked_folders(task, args, run, workers):
     log_dir = runs.folder(args.log_dir, task, run.network, run.dataset) / "train"
     log_dir.mkdir(parents=True, exist_ok=True)
     with runs.lock(checkpoint_dir):
-        yield runs.continued(checkpoint_dir, run), checkpoint_dir, log_dir
+        yield agreement.continued(checkpoint_dir, run), checkpoint_dir, log_dir
 
 
 def begin(run, checkpoint_dir, workers=cluster.ALONE):
@@ -76,7 +76,7 @@ def begin(run, checkpoint_dir, workers=cluster.ALONE):
     if workers.is_chief:
         done = checkpoints.step(checkpoints.newest_whole(checkpoint_dir))
     done = workers.exchange(done)[0]
-    workers.check_alike(runs.what_all_share(run))
+    workers.check_alike(agreement.what_all_share(run))
     if not workers.is_chief:
         return done < run.steps
     if done < run.steps:
