@@ -1,6 +1,6 @@
 """The forward pass of a network with two layers: 2 inputs, 3 hidden values, 1 output, no activation.
 
-Prints the weights, and the output for an input that is a constant of the graph, for one that is fed, and for four
+Prints the weights, and three outputs: for an input that is a constant of the graph, for one that is fed, and for four
 examples at once. The weights are random, but their seeds are given: they are the same in each run.
 """
 

@@ -1,8 +1,8 @@
 """One network, four styles: the same mathematics as bare operations, as functions, as a class, and in Keras.
 
 The network is that of cifar10/networks/three_layer_convnet.py: two convolutions and a fully connected layer, 170,906
-weights. Each style builds it in a graph of its own, starts from the same weights, and takes 50 steps of gradient
-descent on 16 drawn shapes. Prints, for each, how far its first logits are from those of the first style, the loss
+weights. Each style builds it in a graph of its own, from the same weights, and takes 50 steps of gradient descent on
+16 drawn shapes. Prints for each how far its first logits are from those of the first style. Then it prints the loss
 before and after, and the names that a checkpoint would have.
 
 This kit uses functions with `get_variable`. Each layer makes its weights where it uses them. Scopes give them names

@@ -2,8 +2,9 @@
 
 Many networks of the time of TensorFlow 1 came as a pickled dict, from a layer's name to [weights, biases]. A pickle may
 run any program when it is read. So this unpickler knows NumPy's arrays, and nothing else. The graph then says which
-names and shapes must be there. Prints what a layer gives with weights from such a file, and what is said of a file that
-was cut, of a page that a browser saved under that name, of one that would run a program, and of weights that don't fit.
+names and shapes must be there. Prints what a layer gives with weights from such a file. Then it prints what is said of
+four other files: one was cut, one is a page that a browser saved, one would run a program, and one has weights that
+don't fit.
 """
 
 import hashlib
