@@ -7,7 +7,7 @@
 Each run is TASK/backward.py in a temporary folder, with its own recipe, but a checkpoint and with it a validation more
 often: that costs time, which is counted. The checkpoints are linked away as they come and tested afterwards, so that
 testing takes no time from training. Seconds count from the end of the first step. The networks take turns, a seed each,
-ours first; the runs of the notes' are stopped after 10 times what ours took at most to the higher accuracy. With
+ours first; those of the notes are stopped after 10 times what ours took at most, so far, to the higher accuracy. With
 --limit, each run is stopped after so long.
 """
 

@@ -51,7 +51,7 @@ def session_config(devices, precision="float32"):
     """
     config = tf.ConfigProto(allow_soft_placement=True)  # an operation without a GPU kernel runs on the CPU
     config.gpu_options.allow_growth = True
-    config.graph_options.rewrite_options.meta_optimizer_iterations = 1  # a second of Grappler's delays the first step
+    config.graph_options.rewrite_options.meta_optimizer_iterations = 1  # Grappler's second pass only delays the start
     if all("CPU" in device for device in devices):
         config.device_count["GPU"] = 0
         config.device_count["CPU"] = len(devices)

@@ -85,7 +85,7 @@ def build(problem):
             x = layer(x)
         elif kind == "divide":
             x = layers.Rescaling(1 / rest[0])(x)
-    x = layers.Activation("linear", dtype="float32")(x)  # the loss
+    x = layers.Activation("linear", dtype="float32")(x)  # whatever the layers compute in
     model = keras.Model(inputs, x)
     for layer, value in values:
         layer.set_weights(value)
