@@ -60,7 +60,7 @@ def first_step(task, begun):
     parts = Parts(begun)
     parts.switch("import of TensorFlow")  # up to here: Python itself
     parts.seconds = {"Python": parts.seconds.pop("the rest")}
-    from common import command_line
+    from common import command_line, graph_mode  # noqa: F401 (TensorFlow)
 
     parts.switch("other imports")
     backward = importlib.import_module(f"{task}.backward")
@@ -90,6 +90,7 @@ def first_step(task, begun):
             (tf.train, "SingularMonitoredSession", "session and initial values"),
             (event_file.EventFile, "add_graph", "graph for TensorBoard"),
             (hooks.Summaries, "begin", "graph: summaries"),
+            (hooks.Summaries, "after_step", "pictures for TensorBoard"),
         ):
             patches.enter_context(parts.of(owner, attribute, name))
         try:
