@@ -1,7 +1,7 @@
 """Features of other people's network: photos become 512 numbers each, from which a softmax regression learns.
 
-    python examples/features.py my_photos/     # one sub-folder a class, a table or TFRecords, as for backward.py
-    python examples/features.py                # drawn shapes, about ten of each class to train on
+    python examples/features.py my_photos/     # Your pictures: sub-folders, a table or TFRecords.
+    python examples/features.py                # Drawn shapes, about ten of each class to train on.
 
 SqueezeNet learnt to tell ImageNet's 1,000 classes apart. What it computes before its last layer tells others apart,
 too: 512 channels, of which the mean over the picture is taken. Any tensor of a graph can be fetched by its name, so the
