@@ -28,8 +28,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from conftest import draw_seven
+from packing_helpers import folder_of, pack
 from PIL import Image
-from test_packing import folder_of, pack
 
 EVERY = [name for names in forms.FILES.values() for name in names]
 STRANGE = ("it's \"red\"", "ғ 字", "10")  # names of classes

@@ -10,7 +10,7 @@ import cifar10.forward
 import cifar10.test
 import mnist.picture_to_input
 from common.command_line import ROOT
-from common.data import datasets
+from common.data import datasets, records, shards
 from common.errors import UserError
 from common.graph import optimization
 from common.training import agreement, checkpoints, hooks, runs, several, trainer
@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from helpers import RUN, TINY, digest, scalars
+from packing_helpers import FIRST, flip, folder_of, pack
 from PIL import Image, ImageDraw
-from test_packing import FIRST, flip, folder_of, pack, records, shards
 
 PRETRAINED = ROOT / "checkpoints/cifar10/pretrained"
 
