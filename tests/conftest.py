@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cifar10 import backward as cifar10_backward
+from cifar10.forward import NETWORKS as CIFAR10
 from common import command_line
+from common.app import exported
 from common.data import datasets, generated, mnist_files
 from common.training import checkpoints, runs, trainer
 from mnist import backward as mnist_backward
@@ -186,3 +189,39 @@ def trained(trained_once, tmp_path):
     folder = runs.folder(tmp_path / "checkpoints", "mnist", "fully_connected", "mnist")
     shutil.copytree(trained_once, folder)
     return folder, [*folders(tmp_path), "--network", "fully_connected"]
+
+
+def trained_run(root, task, data, network, steps=3):
+    """Checkpoints of a network after a few steps, and its run.json."""
+    backward, networks = {"mnist": (mnist_backward, NETWORKS), "cifar10": (cifar10_backward, CIFAR10)}[task]
+    folder = runs.folder(root / "checkpoints", task, network, data.name)
+    recipe = networks[network].RECIPE
+    recipe = dataclasses.replace(recipe, batch_size=24, warmup_steps=10, moving_average_decay=0.8, learning_rate=0.1)
+    train(backward, folder, data, recipe, steps, network)
+    run = described(network, data, recipe, steps)
+    runs.write(folder, dataclasses.replace(run, temperature=1.7))
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, tiny, tiny_shapes):
+    """The tiny data are the generated ones, and exports go to a folder of the test."""
+    monkeypatch.setitem(datasets.MNIST, "generated", lambda data_dir: tiny)
+    monkeypatch.setitem(datasets.CIFAR10, "generated", lambda data_dir: tiny_shapes)
+    monkeypatch.setattr(exported, "EXPORTS", tmp_path / "exports")
+    return tmp_path
+
+
+@pytest.fixture
+def trained_digits(here, tiny):
+    """A trained fully_connected, and the flags that name it."""
+    trained_run(here, "mnist", tiny, "fully_connected")
+    return ["--checkpoint-dir", here / "checkpoints"]
+
+
+def python(program, folder):
+    """What a program prints that knows nothing of this repository."""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -22,11 +22,11 @@ FILES = {  # of each form, files and folders
     "npz": ["weights.npz"],
     "npy": ["weights.npy"],
     "text": ["weights.txt"],
-    "checkpoint": ["checkpoint"],
+    "checkpoint": ["checkpoint", "checkpoint-float16"],
 }
 PACKAGES = {"tflite": ["ai_edge_litert"], "onnx": ["onnxruntime", "onnx", "tf2onnx"]}  # that only these need
 KINDS = {"model.onnx": "onnx"} | dict(zip(FILES["tflite"], ("float32", "float16", "int8"), strict=True))
-ROUNDED = FILES["tflite"][1:]  # weights of fewer bits
+ROUNDED = [*FILES["tflite"][1:], FILES["checkpoint"][1]]  # weights of fewer bits
 CALIBRATION = 500  # validation images from which int8 takes its scales
 VERSION = "1"  # folder of a SavedModel: TensorFlow Serving takes the highest number
 
@@ -134,10 +134,21 @@ def write(path, network, work):
                 print(*map(str, array.ravel()), file=file)  # as many digits as tell it from its neighbours
     else:
         path.mkdir()
-        with network.session.graph.as_default():  # a thread has a default graph of its own
-            saver = tf.train.Saver(network.variables)
-        saver.save(network.session, str(path / f"model.ckpt-{network.step}"), write_meta_graph=False, write_state=False)
+        save(network, path / f"model.ckpt-{network.step}", tf.float16 if name in ROUNDED else tf.float32)
         runs.write(path, network.run)
+
+
+def save(network, path, dtype):
+    """Writes the weights of a Served as a checkpoint: those of float32 as dtype."""
+    with network.session.graph.as_default():  # a thread has a default graph of its own
+        values = [variable.read_value() for variable in network.variables.values()]
+        tensors = [tf.cast(value, dtype) if value.dtype == tf.float32 else value for value in values]
+        network.session.run(
+            tf.raw_ops.SaveV2(
+                prefix=str(path), tensor_names=[*network.variables], shape_and_slices=[""] * len(tensors),
+                tensors=tensors,
+            )
+        )  # fmt: skip
 
 
 def ask(path, task, work):

@@ -183,18 +183,20 @@ def averages(run, raw=False):
 def restore(session, saver, variables, path):
     """Restores `variables`, a dict from names in the checkpoint to variables, by the Saver made from that dict.
 
-    Or from exported weights, which have the variables' own names. Raises what check() raises.
+    Or from a checkpoint in float16, which a Saver refuses; or from exported weights, which have the variables' own
+    names. Raises what check() raises.
     """
     check(variables, path)
-    if Path(path).suffix == WEIGHTS:
-        held = read(path)
-        for variable in variables.values():
-            variable.load(held[variable.op.name], session)
-        return
+    exported = Path(path).suffix == WEIGHTS
     try:
-        saver.restore(session, str(path))
+        if not exported and not _is_float16(path):
+            saver.restore(session, str(path))
+            return
     except (tf.errors.OpError, ValueError, IndexError, OSError) as error:  # the trainer deleted it meanwhile
         raise _unreadable(path, error) from None
+    held = read(path)
+    for name, variable in variables.items():
+        variable.load(held[variable.op.name if exported else name], session)
 
 
 def read(path):
@@ -242,6 +244,10 @@ def check(variables, path):
     ]
     if differences:
         raise UserError(f"the checkpoint {path} does not fit the network: {'; '.join(differences)}")
+
+
+def _is_float16(path):
+    return tf.float16 in tf.train.NewCheckpointReader(str(path)).get_variable_to_dtype_map().values()
 
 
 def _unreadable(path, error):
