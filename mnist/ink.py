@@ -20,11 +20,11 @@ FULL = 0.88  # of a rectangle: a scrap of paper is one, a stroke hardly ever
 
 
 def find_ink(image, largest=LARGEST):
-    """How much of each pixel is ink: a list of float32 [height, width], 0 (paper) to 1 (the darkest ink).
+    """How much of each pixel is ink: a list of float32 [height, width], 0 (paper) to 1 (the darkest ink); and of what.
 
-    Of the scrap of paper alone that the writing is on, where there is one. One without the lines of ruled paper; and
-    one with them where they may be strokes, as far as can be told from here. image: Pillow image, RGB. largest: pixels
-    of the longer side to work at. Raises UserError if nothing stands out from the paper.
+    That is the image, or the scrap of paper alone that the writing is on, where there is one. One array is without the
+    lines of ruled paper; and one with them where they may be strokes, as far as can be told from here. image: Pillow
+    image, RGB. largest: pixels of the longer side to work at. Raises UserError if nothing stands out from the paper.
     """
     grey = grey_of(image, LARGEST)
     smooth, ink, noise = ink_and_noise(grey)
@@ -42,7 +42,7 @@ def find_ink(image, largest=LARGEST):
     visible = [one for one in ([without, ink] if doubtful else [without]) if (one >= least).mean() > 0.0005]
     if not visible or visible[0] is ink and (is_ruled[0] or is_squared[0]):  # the latter is a blank sheet
         raise UserError("shows no ink: nothing stands out from its background, or it is too small")
-    return [(one / np.percentile(one[one > 0.3 * one.max()], 60)).clip(0, 1) for one in visible]
+    return [(one / np.percentile(one[one > 0.3 * one.max()], 60)).clip(0, 1) for one in visible], image
 
 
 def grey_of(image, largest):

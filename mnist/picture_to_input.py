@@ -16,6 +16,7 @@ from scipy import ndimage
 IMAGE_SIZE, DIGIT_SIZE = 28, 20  # pixels: MNIST's images, and the square in them that a digit fits
 STROKE_WIDTH = 2.7  # pixels, of MNIST's digits: the median of its training images, measured as with_stroke_width() does
 LARGEST_NUMBER = 1200  # pixels, of the longer side of a picture of several digits, to work at
+AROUND = 4  # times a small digit's size: the part of the picture that is looked at again
 SURE, POSSIBLE = 0.55, 0.3  # ink: a stroke has a pixel that is surely ink, and the possible ones around it
 SPECK = 0.03  # of the largest stroke's area: what is smaller is dirt
 NEAR = 0.25  # of a digit's size: what is farther from it is not of it
@@ -51,12 +52,12 @@ def digit(image):
             raise UserError("shows something too wide for a digit; with --segment numbers are read")
         return [mask]
 
-    return _views(find_ink(image), read)
+    return _views(ink_of_one(image), read)
 
 
 def symbol(image):
     """What is drawn in a picture, as digit() gives it, whatever its width."""
-    return _views(find_ink(image), lambda ink: [cropped(strokes(ink))])
+    return _views(ink_of_one(image), lambda ink: [cropped(strokes(ink))])
 
 
 def plain(image):
@@ -70,7 +71,8 @@ READERS = {"ink": symbol, "plain": plain}  # how pictures of one's own are read
 
 def digits(image):
     """The digits of a written number, from left to right, each as of digit(): uint8 [digits, views, 28, 28, 1]."""
-    return _views(find_ink(image, LARGEST_NUMBER), lambda ink: separated(strokes(ink, several=True)))
+    inks, _ = find_ink(image, LARGEST_NUMBER)
+    return _views(inks, lambda ink: separated(strokes(ink, several=True)))
 
 
 def _views(inks, read):
@@ -93,6 +95,20 @@ def _views(inks, read):
     if readings[0] is None:
         views.append(np.zeros_like(views[0]))
     return np.stack(views, axis=1)
+
+
+def ink_of_one(image):
+    """What find_ink() finds of a single digit. One of few pixels is looked at again, with what is around it alone."""
+    inks, image = find_ink(image)
+    box = np.reshape(Image.fromarray(strokes(inks[0])).getbbox(), [2, 2])  # left, top; right, bottom
+    size, scale = (box[1] - box[0]).max(), image.width / inks[0].shape[1]
+    if size > IMAGE_SIZE or scale <= 1:
+        return inks
+    around = scale * (box.mean(axis=0) + np.array([[-0.5], [0.5]]) * AROUND * size)
+    try:
+        return find_ink(image.crop(around.clip(0, image.size).round().ravel().tolist()))[0]
+    except UserError:
+        return inks
 
 
 def strokes(ink, several=False):

@@ -66,6 +66,13 @@ def test_specks_and_what_comes_in_from_the_border_are_left_out():
     assert overlap(seen(image), PLAIN) > 0.85
 
 
+@pytest.mark.parametrize(("row", "column"), [(1600, 300), (0, 2700), (2640, 0)])
+def test_a_digit_that_is_small_in_its_picture_is_as_sharp_as_a_large_one(row, column):
+    large = np.zeros([3000, 3000])
+    large[row : row + 360, column : column + 300] = ink_of(SEVEN)
+    assert overlap(seen(photo(large)), PLAIN) > 0.85
+
+
 @pytest.mark.parametrize("upright", [False, True], ids=["ruled", "squared"])
 @pytest.mark.parametrize("slope", [0.0, 0.05])
 def test_ruled_paper_is_no_ink(upright, slope):

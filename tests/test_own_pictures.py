@@ -111,7 +111,7 @@ def test_a_shard_that_is_damaged_while_it_is_read_is_one_line(call, tmp_path, mo
 def test_weights_that_were_learnt_before_are_taken_where_they_fit(tmp_path, packed, capsys):
     data = datasets.packed(packed)
     source = checkpoints.named(PRETRAINED)
-    train(tmp_path, data, 1, source, "airbench_mini", learning_rate=0.0, regularizer=0.0)
+    train(tmp_path, data, 1, source, "airbench_slim", learning_rate=0.0, regularizer=0.0)
     told = capsys.readouterr().out.splitlines()[0]
     anew = "32 of 34 variables; anew: logits/weights, logits/biases"
     assert told == f"starts from {source.relative_to(ROOT)}: {anew}"
@@ -125,24 +125,24 @@ def test_weights_that_were_learnt_before_are_taken_where_they_fit(tmp_path, pack
     statistic = "block3/norm2/moving_variance" + average
     assert not (made[statistic] == held[statistic]).all()  # moved by one step, from where it was
     assert np.abs(made[statistic] / held[statistic] - 1).mean() < 0.5
-    assert made["logits/weights"].shape == (160, 3)
+    assert made["logits/weights"].shape == (256, 3)
 
 
 def test_a_run_goes_on_from_its_checkpoint_and_not_from_the_start(tmp_path, packed, capsys):
     data, source = datasets.packed(packed), checkpoints.named(PRETRAINED)
-    expected = train(tmp_path / "whole", data, 8, source, "airbench_mini")
-    train(tmp_path / "stopped", data, 4, source, "airbench_mini")
+    expected = train(tmp_path / "whole", data, 8, source, "airbench_slim")
+    train(tmp_path / "stopped", data, 4, source, "airbench_slim")
     capsys.readouterr()
-    assert train(tmp_path / "stopped", data, 8, source, "airbench_mini") == expected
+    assert train(tmp_path / "stopped", data, 8, source, "airbench_slim") == expected
     assert "starts from" not in capsys.readouterr().out
 
 
 def test_another_start_is_another_run(tmp_path, packed):
     data = datasets.packed(packed)
-    recipe = dataclasses.replace(cifar10.forward.NETWORKS["airbench_mini"].RECIPE, batch_size=8)
+    recipe = dataclasses.replace(cifar10.forward.NETWORKS["airbench_slim"].RECIPE, batch_size=8)
     scale = (1.0,) * 3, (1.0,) * 3
     described = [
-        trainer.describe("airbench_mini", recipe, data, *scale, start_from=start)
+        trainer.describe("airbench_slim", recipe, data, *scale, start_from=start)
         for start in ("none", checkpoints.named(PRETRAINED))
     ]
     runs.write(tmp_path, described[0])
@@ -180,7 +180,7 @@ def test_a_packed_folder_is_trained_on_as_it_was_packed(call, tmp_path, packed):
 def test_what_fits_nothing_is_refused(call, tmp_path, packed):
     flags = ["--dataset", packed, *conftest.folders(tmp_path), "--network", "two_layer_fc"]
     status, _, err = call(cifar10.backward.main, *flags, "--start-from", "pretrained")
-    assert status == 1 and "pretrained/model.ckpt-2812 fits two_layer_fc; give --start-from none" in err
+    assert status == 1 and "pretrained/model.ckpt-4219 fits two_layer_fc; give --start-from none" in err
     status, _, err = call(cifar10.backward.main, *flags, "--start-from", tmp_path / "nothing")
     assert status == 1 and f"no checkpoint {tmp_path / 'nothing'}" in err
 
@@ -202,11 +202,11 @@ def test_balanced_weights_make_every_class_count_the_same():
 
 
 def test_mirror_images_are_looked_at_only_if_they_show_the_same(packed):
-    recipe = cifar10.forward.NETWORKS["airbench_mini"].RECIPE
+    recipe = cifar10.forward.NETWORKS["airbench_slim"].RECIPE
     for mirror, own, expected in ((1, True, True), (0, True, False), (0, False, True)):
         data = datasets.packed(packed)._replace(folder=str(packed) if own else "")
         run = trainer.describe(
-            "airbench_mini", dataclasses.replace(recipe, mirror=mirror, batch_size=8), data, (1.0,) * 3, (1.0,) * 3
+            "airbench_slim", dataclasses.replace(recipe, mirror=mirror, batch_size=8), data, (1.0,) * 3, (1.0,) * 3
         )
         assert run.mirrors == expected
 
@@ -226,9 +226,9 @@ def test_from_a_folder_to_the_answer_of_the_app(program, tmp_path):
     flags = ["--dataset", "obst", "--data-dir", "data", "--set", "batch_size=16", "--steps", "40"]
     out, err = program("cifar10/backward.py", *flags).communicate(timeout=120)
     assert out.startswith("obst: 3 classes, 32×32 pixels; 96 pictures to train, 12 to validate, 12 to test, in data/")
-    assert "airbench_mini on obst: step 0 to 40\nstarts from checkpoints/cifar10/pretrained/" in out
+    assert "airbench_slim on obst: step 0 to 40\nstarts from checkpoints/cifar10/pretrained/" in out
     out, err = program("cifar10/test.py", "--once", "--data-dir", "data").communicate(timeout=60)
-    assert "airbench_mini trained on obst: 12 test images of obst" in out, err
+    assert "airbench_slim trained on obst: 12 test images of obst" in out, err
     accuracy = float(out.split("mean of classes ")[1].split()[0])
     assert accuracy > 0.9
     new = coloured(tmp_path / "new.png", "#bb2222", 77)
