@@ -15,7 +15,8 @@ COMBINED = (
     "straight, fine pen", "straight, felt pen", "straight, tight", "straight, cut-out", "tight, ruled paper",
     "tight, squared paper", "pencil, ruled paper", "pencil, squared paper",
 )  # fmt: skip
-SIZES = {"small": (60, 110), "large": (400, 470)}  # pixels that MNIST's 28 become; else:
+TINY = ("tiny", "tiny, ruled paper", "tiny, squared paper", "tiny, shadow", "tiny, pencil")
+SIZES = {"tiny": (30, 60), "small": (60, 110), "large": (400, 470)}  # pixels that MNIST's 28 become; else:
 USUAL_SIZE = (120, 400)
 LEVELS = {"fine pen": 0.7, "felt pen": 0.1}  # of ink, where a stroke ends; else at a half
 PENCIL, PEN = (0.25, 0.5), (0.6, 0.95)  # how much of the paper the ink covers
@@ -46,7 +47,7 @@ STRAIGHT = {  # digits with stems and bars as if by a ruler: polylines in a squa
 def digit(random, image, label, kinds):
     """One digit somewhere on a sheet of paper, by daylight, as a JPEG file had it: a Pillow image.
 
-    random: numpy Generator. image: uint8 [28, 28]. label: what it is. kinds: of KINDS, the difficulties.
+    random: numpy Generator. image: uint8 [28, 28]. label: what it is. kinds: of KINDS, or "tiny": the difficulties.
     """
     rows, columns = np.indices([HEIGHT, WIDTH]).astype(np.float32)
     ink = np.zeros([HEIGHT, WIDTH], np.float32)
