@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-LARGEST, SMALLEST = 280, 200  # pixels, of the longer side to work at: enough for any pen, whatever the camera
+LARGEST, SMALLEST = 280, 200  # pixels, of the longer side to work at: enough for any pen
 LEAST_CONTRAST, NOISE = 12, 8  # of ink to paper: so many of 255, and so many times the paper's own differences
 COARSE = 4  # pixels that are one where the paper is looked for
 NARROW = 0.7  # a picture that is narrower than so many times its height is cut close to a slim digit
@@ -20,11 +20,12 @@ FULL = 0.88  # of a rectangle: a scrap of paper is one, a stroke hardly ever
 
 
 def find_ink(image, largest=LARGEST):
-    """How much of each pixel is ink: a list of float32 [height, width], 0 (paper) to 1 (the darkest ink); and of what.
+    """How much of each pixel is ink, a list of float32 [height, width], 0 (paper) to 1 (the darkest); and the image.
 
-    That is the image, or the scrap of paper alone that the writing is on, where there is one. One array is without the
-    lines of ruled paper; and one with them where they may be strokes, as far as can be told from here. image: Pillow
-    image, RGB. largest: pixels of the longer side to work at. Raises UserError if nothing stands out from the paper.
+    That is the given one, or the scrap of paper alone that the writing is on, where there is one. The first array is
+    without the lines of ruled paper. A second has them, where they may be strokes, as far as can be told from here.
+    image: Pillow image, RGB. largest: pixels of the longer side to work at. Raises UserError if nothing stands out from
+    the paper.
     """
     grey = grey_of(image, LARGEST)
     smooth, ink, noise = ink_and_noise(grey)

@@ -4,6 +4,7 @@ MNIST's makers took grey scans of digits, fitted each into 20×20 pixels with it
 mass in 28×28. What comes before that here is for real paper, pens and cameras.
 """
 
+import contextlib
 import itertools
 
 from common.errors import UserError
@@ -16,7 +17,8 @@ from scipy import ndimage
 IMAGE_SIZE, DIGIT_SIZE = 28, 20  # pixels: MNIST's images, and the square in them that a digit fits
 STROKE_WIDTH = 2.7  # pixels, of MNIST's digits: the median of its training images, measured as with_stroke_width() does
 LARGEST_NUMBER = 1200  # pixels, of the longer side of a picture of several digits, to work at
-AROUND = 4  # times a small digit's size: the part of the picture that is looked at again
+SMALL = 28  # of find_ink()'s pixels: a digit that is no larger is looked at again
+AROUND = 4  # times its size: the part of the picture that is looked at then
 SURE, POSSIBLE = 0.55, 0.3  # ink: a stroke has a pixel that is surely ink, and the possible ones around it
 SPECK = 0.03  # of the largest stroke's area: what is smaller is dirt
 NEAR = 0.25  # of a digit's size: what is farther from it is not of it
@@ -52,12 +54,12 @@ def digit(image):
             raise UserError("shows something too wide for a digit; with --segment numbers are read")
         return [mask]
 
-    return _views(ink_of_one(image), read)
+    return _of_one(image, read)
 
 
 def symbol(image):
     """What is drawn in a picture, as digit() gives it, whatever its width."""
-    return _views(ink_of_one(image), lambda ink: [cropped(strokes(ink))])
+    return _of_one(image, lambda ink: [cropped(strokes(ink))])
 
 
 def plain(image):
@@ -97,18 +99,24 @@ def _views(inks, read):
     return np.stack(views, axis=1)
 
 
-def ink_of_one(image):
-    """What find_ink() finds of a single digit. One of few pixels is looked at again, with what is around it alone."""
+def _of_one(image, read):
+    """What _views() gives of a picture of a single digit: of a small one from nearer, if it can be read there."""
     inks, image = find_ink(image)
-    box = np.reshape(Image.fromarray(strokes(inks[0])).getbbox(), [2, 2])  # left, top; right, bottom
-    size, scale = (box[1] - box[0]).max(), image.width / inks[0].shape[1]
-    if size > IMAGE_SIZE or scale <= 1:
-        return inks
+    part = nearer(image, inks[0])
+    if part:
+        with contextlib.suppress(UserError):
+            return _views(find_ink(part)[0], read)
+    return _views(inks, read)
+
+
+def nearer(image, ink):
+    """The part of a picture around a small digit, or None. image, ink: as find_ink() gives them."""
+    box = np.reshape(Image.fromarray(strokes(ink)).getbbox(), [2, 2])  # left, top; right, bottom
+    size, scale = (box[1] - box[0]).max(), image.width / ink.shape[1]
+    if size > SMALL or scale <= 1:
+        return None
     around = scale * (box.mean(axis=0) + np.array([[-0.5], [0.5]]) * AROUND * size)
-    try:
-        return find_ink(image.crop(around.clip(0, image.size).round().ravel().tolist()))[0]
-    except UserError:
-        return inks
+    return image.crop(around.clip(0, image.size).round().ravel().tolist())
 
 
 def strokes(ink, several=False):

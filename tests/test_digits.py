@@ -73,6 +73,13 @@ def test_a_digit_that_is_small_in_its_picture_is_as_sharp_as_a_large_one(row, co
     assert overlap(seen(photo(large)), PLAIN) > 0.85
 
 
+def test_a_digit_that_cannot_be_read_from_nearer_is_read_as_it_was(monkeypatch):
+    large = np.zeros([3000, 3000])
+    large[1600:1960, 300:600] = ink_of(SEVEN)
+    monkeypatch.setattr(picture_to_input, "nearer", lambda image, ink: Image.new("RGB", (100, 100), "white"))
+    assert 0.6 < overlap(seen(photo(large)), PLAIN) < 0.85
+
+
 @pytest.mark.parametrize("upright", [False, True], ids=["ruled", "squared"])
 @pytest.mark.parametrize("slope", [0.0, 0.05])
 def test_ruled_paper_is_no_ink(upright, slope):

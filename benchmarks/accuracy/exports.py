@@ -49,7 +49,7 @@ def main():
     for name in args.networks:
         export = measure(names[name], name, args.steps, args.data_dir)
         exact = [check.difference for file, check in export.forms.items() if file not in forms.ROUNDED]
-        rounded = [export.forms[file] for file in forms.ROUNDED]
+        rounded = [export.forms[f"model-{kind}.tflite"] for kind in ("float16", "int8")]
         lost = [f"{100 * (export.accuracy - check.accuracy):.2f}" for check in rounded]
         told = f"{len(exact)} within {max(exact):.0e}"
         other = f"{1 - rounded[1].same:.2%}"

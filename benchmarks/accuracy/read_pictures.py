@@ -42,14 +42,14 @@ def resized(image):
 
 
 ALL, TOGETHER = "all steps", "three of these together"
-KINDS = [*drawn.KINDS, *drawn.COMBINED, TOGETHER, *drawn.TINY]
+KINDS = [*drawn.KINDS, *drawn.COMBINED, TOGETHER]
 STEPS = {  # what is switched off: a function of a module, and what takes its place
     ALL: None,
     "one shade of paper": (ink, "paper", lambda grey: np.full_like(grey, np.median(grey))),
     "no light ink on dark paper": (ink, "dark_on_light", lambda grey: grey),
     "ruled lines left in": (ink, "ruling", lambda value, widest: (np.zeros_like(value), False, False)),
     "scraps of paper left in": (ink, "scrap_of_paper", lambda smooth, value, noise: None),
-    "no second look": (picture_to_input, "ink_of_one", lambda image: ink.find_ink(image)[0]),
+    "no second look": (picture_to_input, "nearer", lambda image, value: None),
     "dirt left in": (picture_to_input, "strokes", lambda value, several=False: value > picture_to_input.SURE),
     "stroke width as it is": (picture_to_input, "with_stroke_width", lambda mask: mask.astype(np.float32)),
     "box in the middle": (ndimage, "center_of_mass", lambda small: [(side - 1) / 2 for side in small.shape]),
@@ -161,7 +161,10 @@ def main():
     parser.add_argument(
         "--count", type=command_line.positive(int), default=200, help="of numbers, or of each kind (%(default)s)"
     )
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, metavar="KIND", help="of drawn (all)")
+    every = [*KINDS, *drawn.TINY]
+    parser.add_argument(
+        "--kinds", nargs="+", choices=every, default=KINDS, metavar="KIND", help="of drawn (all but the tiny ones)"
+    )
     command_line.add_data_dir(parser)
     args = parser.parse_args()
     if (args.what in ("drawn", "numbers")) == bool(args.folder):

@@ -1,4 +1,4 @@
-"""airbench for small computers: half the weights of airbench_slim, and two thirds of its multiplications.
+"""A narrower airbench_slim, with half the weights and two thirds of the multiplications.
 
 498,146 parameters.
 

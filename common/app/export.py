@@ -122,7 +122,7 @@ def _written(names, new, served, session, task, work):
         with writing(path, (OSError, tf.errors.OpError)):
             forms.write(path, served, work)
         check = _check(path, forms.ask(path, task, work), session)
-        if (path / "run.json").exists():  # a checkpoint's: of fewer bits it may have other answers
+        if name in forms.FILES["checkpoint"]:  # in float16 it may have other answers; validation is of float32's
             runs.write(path, dataclasses.replace(served.run, test_accuracy=check.accuracy))
         return check
 

@@ -134,21 +134,21 @@ def write(path, network, work):
                 print(*map(str, array.ravel()), file=file)  # as many digits as tell it from its neighbours
     else:
         path.mkdir()
-        save(network, path / f"model.ckpt-{network.step}", tf.float16 if name in ROUNDED else tf.float32)
+        save(network, path / f"model.ckpt-{network.step}", np.float16 if name in ROUNDED else np.float32)
         runs.write(path, network.run)
 
 
 def save(network, path, dtype):
     """Writes the weights of a Served as a checkpoint: those of float32 as dtype."""
-    with network.session.graph.as_default():  # a thread has a default graph of its own
-        values = [variable.read_value() for variable in network.variables.values()]
-        tensors = [tf.cast(value, dtype) if value.dtype == tf.float32 else value for value in values]
-        network.session.run(
-            tf.raw_ops.SaveV2(
-                prefix=str(path), tensor_names=[*network.variables], shape_and_slices=[""] * len(tensors),
-                tensors=tensors,
-            )
-        )  # fmt: skip
+    arrays = [network.arrays[variable.op.name] for variable in network.variables.values()]
+    arrays = [array.astype(dtype) if array.dtype == np.float32 else array for array in arrays]
+    with tf.Graph().as_default(), tf.Session() as session:  # no graph takes operations from two threads
+        given = [tf.placeholder(array.dtype) for array in arrays]
+        slices = [""] * len(arrays)  # whole variables
+        writing = tf.raw_ops.SaveV2(
+            prefix=str(path), tensor_names=[*network.variables], shape_and_slices=slices, tensors=given
+        )
+        session.run(writing, dict(zip(given, arrays, strict=True)))
 
 
 def ask(path, task, work):

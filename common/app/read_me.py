@@ -52,7 +52,7 @@ EACH = {
     "weights.txt": "`weights.txt`: for each variable a line with name, type and shape, and a line with its values.",
     "checkpoint": "`checkpoint/`: a checkpoint of TensorFlow and its `run.json`. In the kit,\n"
     "  `{task}/app.py --checkpoint checkpoint` asks it.",
-    "checkpoint-float16": "`checkpoint-float16/`: the same in half as many bits.",
+    "checkpoint-float16": "`checkpoint-float16/`: such a checkpoint in float16, of half the size.",
 }
 
 
