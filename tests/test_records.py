@@ -102,7 +102,6 @@ def test_record_that_is_none_is_one_line(tmp_path, content):
     ("path", "networks"),
     [
         (conftest.ROOT / "checkpoints/mnist/pretrained/run.json", NETWORKS),
-        (conftest.ROOT / "checkpoints/cifar10/pretrained/run.json", CIFAR10),
         (conftest.ROOT / "tests/old_run.json", CIFAR10),  # of a whole run, from when run.json was a dict
     ],
 )
