@@ -48,8 +48,8 @@ def digit(image):
     image: Pillow image, RGB. Raises UserError if there is no ink, or too wide.
     """
 
-    def read(ink):
-        mask = cropped(strokes(ink))
+    def read(mask):
+        mask = cropped(mask)
         if mask.shape[1] > WIDEST * mask.shape[0]:
             raise UserError("shows something too wide for a digit; with --segment numbers are read")
         return [mask]
@@ -59,7 +59,7 @@ def digit(image):
 
 def symbol(image):
     """What is drawn in a picture, as digit() gives it, whatever its width."""
-    return _of_one(image, lambda ink: [cropped(strokes(ink))])
+    return _of_one(image, lambda mask: [cropped(mask)])
 
 
 def plain(image):
@@ -74,19 +74,19 @@ READERS = {"ink": symbol, "plain": plain}  # how pictures of one's own are read
 def digits(image):
     """The digits of a written number, from left to right, each as of digit(): uint8 [digits, views, 28, 28, 1]."""
     inks, _ = find_ink(image, LARGEST_NUMBER)
-    return _views(inks, lambda ink: separated(strokes(ink, several=True)))
+    return _views([strokes(ink, several=True) for ink in inks], separated)
 
 
-def _views(inks, read):
-    """What the network takes of the first of the inks that can be read; and as a second view, what of the next one.
+def _views(masks, read):
+    """What the network takes of the first of the masks that can be read; and as a second view, what of the next one.
 
-    An empty second view says that the first ink cannot be read, or that the next one has another number of digits.
-    read: a function of the ink that gives the digits, each bool [height, width], or raises UserError.
+    An empty second view says that the first mask cannot be read, or that the next one has another number of digits.
+    masks: of strokes(). read: a function of one that gives the digits, each bool [height, width], or raises UserError.
     """
     readings, errors = [], []
-    for ink in inks:
+    for mask in masks:
         try:
-            readings.append(np.stack([as_mnist(with_stroke_width(mask)) for mask in read(ink)]))
+            readings.append(np.stack([as_mnist(with_stroke_width(one)) for one in read(mask)]))
         except UserError as error:
             readings.append(None)
             errors.append(error)
@@ -102,17 +102,18 @@ def _views(inks, read):
 def _of_one(image, read):
     """What _views() gives of a picture of a single digit: of a small one from nearer, if it can be read there."""
     inks, image = find_ink(image)
-    part = nearer(image, inks[0])
+    masks = [strokes(ink) for ink in inks]
+    part = nearer(image, masks[0])
     if part:
         with contextlib.suppress(UserError):
-            return _views(find_ink(part)[0], read)
-    return _views(inks, read)
+            return _views([strokes(ink) for ink in find_ink(part)[0]], read)
+    return _views(masks, read)
 
 
-def nearer(image, ink):
-    """The part of a picture around a small digit, or None. image, ink: as find_ink() gives them."""
-    box = np.reshape(Image.fromarray(strokes(ink)).getbbox(), [2, 2])  # left, top; right, bottom
-    size, scale = (box[1] - box[0]).max(), image.width / ink.shape[1]
+def nearer(image, mask):
+    """The part of a picture around a small digit, or None. image: of find_ink(). mask: of strokes()."""
+    box = np.reshape(Image.fromarray(mask).getbbox(), [2, 2])  # left, top; right, bottom
+    size, scale = (box[1] - box[0]).max(), image.width / mask.shape[1]
     if size > SMALL or scale <= 1:
         return None
     around = scale * (box.mean(axis=0) + np.array([[-0.5], [0.5]]) * AROUND * size)

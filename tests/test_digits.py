@@ -76,7 +76,7 @@ def test_a_digit_that_is_small_in_its_picture_is_as_sharp_as_a_large_one(row, co
 def test_a_digit_that_cannot_be_read_from_nearer_is_read_as_it_was(monkeypatch):
     large = np.zeros([3000, 3000])
     large[1600:1960, 300:600] = ink_of(SEVEN)
-    monkeypatch.setattr(picture_to_input, "nearer", lambda image, ink: Image.new("RGB", (100, 100), "white"))
+    monkeypatch.setattr(picture_to_input, "nearer", lambda image, mask: Image.new("RGB", (100, 100), "white"))
     assert 0.6 < overlap(seen(photo(large)), PLAIN) < 0.85
 
 
@@ -123,17 +123,17 @@ def test_blank_ruled_paper_shows_no_digit(squared, shade):
 
 
 def test_a_reading_that_fails_or_counts_otherwise_is_an_empty_view():
-    def read(ink):
-        if not ink.any():
+    def read(mask):
+        if not mask.any():
             raise UserError("shows nothing")
-        return [np.ones([9, 3], bool)] * int(ink.sum())
+        return [np.ones([9, 3], bool)] * int(mask.sum())
 
     one, two, nothing = np.array([[1]]), np.array([[2]]), np.array([[0]])
-    for inks, items, empty in [
+    for masks, items, empty in [
         ([one], 1, [False]), ([two, two], 2, [False, False]), ([one, two], 1, [False, True]),
         ([two, one], 2, [False, True]), ([nothing, one], 1, [False, True]), ([one, nothing], 1, [False]),
     ]:  # fmt: skip
-        views = picture_to_input._views(inks, read)
+        views = picture_to_input._views(masks, read)
         assert len(views) == items and (~views.any(axis=(0, 2, 3, 4))).tolist() == empty
     with pytest.raises(UserError, match="shows nothing"):
         picture_to_input._views([nothing, nothing], read)

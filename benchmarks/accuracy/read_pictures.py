@@ -49,7 +49,7 @@ STEPS = {  # what is switched off: a function of a module, and what takes its pl
     "no light ink on dark paper": (ink, "dark_on_light", lambda grey: grey),
     "ruled lines left in": (ink, "ruling", lambda value, widest: (np.zeros_like(value), False, False)),
     "scraps of paper left in": (ink, "scrap_of_paper", lambda smooth, value, noise: None),
-    "no second look": (picture_to_input, "nearer", lambda image, value: None),
+    "no second look": (picture_to_input, "nearer", lambda image, mask: None),
     "dirt left in": (picture_to_input, "strokes", lambda value, several=False: value > picture_to_input.SURE),
     "stroke width as it is": (picture_to_input, "with_stroke_width", lambda mask: mask.astype(np.float32)),
     "box in the middle": (ndimage, "center_of_mass", lambda small: [(side - 1) / 2 for side in small.shape]),
