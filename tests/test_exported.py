@@ -3,7 +3,7 @@
 import json
 
 from common.app import classifier, drawing, exported, page, trained
-from common.training import checkpoints, runs, testing
+from common.training import checkpoints, restoring, runs, testing
 from mnist import app
 from mnist import backward as mnist_backward
 from mnist import export as mnist_export
@@ -36,7 +36,7 @@ def test_weights_come_back_in_bit_for_bit(call, here, trained_digits, tiny):
     flags += ["--checkpoint-dir", here / "more", "--set", "batch_size=8", "learning_rate=0"]
     status, out, _ = call(mnist_backward.main, *flags)
     assert status == 0 and "weights.npz: 4 of 4 variables" in out
-    after = checkpoints.read(checkpoints.latest(here / "more/mnist/fully_connected-generated"))
+    after = restoring.read(checkpoints.latest(here / "more/mnist/fully_connected-generated"))
     for name, array in np.load(weights).items():
         assert name == "global_step" or (after[name] == array).all()
 
@@ -48,7 +48,7 @@ def test_a_checkpoint_of_float16_has_half_the_size_and_is_used_as_any_other(call
     told = exported.read(folder).forms
     assert told["checkpoint-float16"].bytes < 0.55 * told["checkpoint"].bytes
     half = checkpoints.named(folder / "checkpoint-float16")
-    exact, held = checkpoints.read(checkpoints.named(folder / "checkpoint")), checkpoints.read(half)
+    exact, held = restoring.read(checkpoints.named(folder / "checkpoint")), restoring.read(half)
     assert exact.pop("global_step") == held.pop("global_step") == 3 and exact.keys() == held.keys()
     for name, array in exact.items():
         np.testing.assert_array_equal(held[name], array.astype(np.float16), strict=True)

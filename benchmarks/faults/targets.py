@@ -16,7 +16,7 @@ from cifar10 import picture_to_input as photo_to_input
 from common.app import classifier, exported, page
 from common.data import cifar10_files, download, foreign_records, mnist_files, pictures, records, shards, tables
 from common.errors import UserError
-from common.training import checkpoints, runs
+from common.training import restoring, runs
 from mnist import picture_to_input
 from mnist.forward import NETWORKS
 
@@ -220,8 +220,8 @@ def _weights_file(folder, name, path):
     variables = {}
 
     def read(folder):
-        checkpoints.check(variables, folder / path)
-        checkpoints.read(folder / path)
+        restoring.check(variables, folder / path)
+        restoring.read(folder / path)
 
     return _one_file(folder, name, lambda f: variables.update(_weights(f)), read)
 

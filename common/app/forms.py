@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import UserError
-from common.training import checkpoints, evaluation, runs
+from common.training import evaluation, restoring, runs
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -57,14 +57,14 @@ def served(forward, run, checkpoint, raw, photos):
     with tf.Graph().as_default(), tf.variable_scope("", initializer=tf.zeros_initializer()):
         signatures = graph(forward, run, photos)
         step = tf.train.get_or_create_global_step()
-        variables = checkpoints.averages(run, raw)
+        variables = restoring.averages(run, raw)
         own = {v.op.name: v for v in tf.global_variables()}
         saver = tf.train.Saver(variables)
         with tf.Session(config=tf.ConfigProto(device_count={"GPU": 0})) as session:
-            checkpoints.restore(session, saver, variables, checkpoint)
+            restoring.restore(session, saver, variables, checkpoint)
             arrays, step = session.run([own, step])
             # The checkpoint that is written has the names of averages, though raw: apps and testers read those.
-            yield Served(run, session, signatures, checkpoints.averages(run), arrays, int(step))
+            yield Served(run, session, signatures, restoring.averages(run), arrays, int(step))
 
 
 def graph(forward, run, photos):

@@ -4,7 +4,7 @@ from common.app import exported
 from common.command_line import shown
 from common.errors import UserError
 from common.graph import device
-from common.training import checkpoints, evaluation, runs
+from common.training import checkpoints, evaluation, restoring, runs
 
 import tensorflow.compat.v1 as tf
 
@@ -24,10 +24,10 @@ class Network:
             self._class = tf.placeholder(tf.int32, [None])
             logits, self._probabilities = evaluation.calibrated(forward, run, self._x)
             [self._gradient] = tf.gradients(tf.gather(logits, self._class, batch_dims=1), self._x)
-            variables = checkpoints.averages(run, raw)
+            variables = restoring.averages(run, raw)
             saver = tf.train.Saver(variables)
             self._session = tf.Session(config=device.session_config([device_name]))
-            checkpoints.restore(self._session, saver, variables, checkpoint)
+            restoring.restore(self._session, saver, variables, checkpoint)
 
     def probabilities(self, images):
         """images: uint8 [n, height, width, channels]. Returns float32 [n, classes]."""

@@ -1,4 +1,4 @@
-"""Checkpoints: which there are, and restoring one with a clear word where it does not fit."""
+"""Checkpoints: which there are, and which is meant."""
 
 import contextlib
 import re
@@ -9,16 +9,9 @@ from pathlib import Path
 from common.command_line import CHECKPOINT_DIR, shown
 from common.data import datasets
 from common.errors import UserError
-from common.training import runs
+from common.training import restoring, runs
 
-import numpy as np
 import tensorflow.compat.v1 as tf
-
-WEIGHTS = ".npz"  # the ending of exported weights
-
-
-class Unreadable(UserError):
-    """The checkpoint is gone or not whole; another may be fine."""
 
 
 def newest_first(directory):
@@ -34,8 +27,8 @@ def latest(directory):
 def newest_whole(directory):
     """The path of the newest checkpoint in a folder that can be read, or None."""
     for path in newest_first(directory):
-        with contextlib.suppress(Unreadable):
-            check({}, path)
+        with contextlib.suppress(restoring.Unreadable):
+            restoring.check({}, path)
             return path
     return None
 
@@ -45,7 +38,7 @@ def named(path):
 
     Or exported weights, a .npz file, which have a run.json beside them, too.
     """
-    if Path(path).suffix == WEIGHTS and Path(path).is_file():
+    if Path(path).suffix == restoring.WEIGHTS and Path(path).is_file():
         return Path(path)
     checkpoint = re.sub(r"\.(index|data-\d+-of-\d+)$", "", str(latest(path) if Path(path).is_dir() else path))
     if not Path(f"{checkpoint}.index").exists():
@@ -66,8 +59,8 @@ def go_on_from(directory):
     paths = newest_first(directory)
     for i, path in enumerate(paths):
         try:
-            check(variables, path)
-        except Unreadable as error:
+            restoring.check(variables, path)
+        except restoring.Unreadable as error:
             print(f"{error}; left out", file=sys.stderr)
         else:
             tf.train.update_checkpoint_state(str(directory), path, paths[i:][::-1])  # the oldest first
@@ -166,90 +159,3 @@ def follow(directory, interval):
             print(f"no trainer is at work in {shown(directory)}; waiting for one, until Ctrl-C", flush=True)
             told = True
         time.sleep(interval)
-
-
-def averages(run, raw=False):
-    """The moving averages of the graph's variables, as checkpoints name them: a dict from name to variable.
-
-    Variables that have none, as they are not trained, stand under their own name. run: runs.Run. raw: the weights
-    themselves, all under their own name.
-    """
-    if raw:
-        return {v.op.name: v for v in tf.global_variables()}
-    ema = tf.train.ExponentialMovingAverage(run.recipe.moving_average_decay)
-    return ema.variables_to_restore()
-
-
-def restore(session, saver, variables, path):
-    """Restores `variables`, a dict from names in the checkpoint to variables, by the Saver made from that dict.
-
-    Or from a checkpoint in float16, which a Saver refuses; or from exported weights, which have the variables' own
-    names. Raises what check() raises.
-    """
-    check(variables, path)
-    exported = Path(path).suffix == WEIGHTS
-    try:
-        if not exported and not _is_float16(path):
-            saver.restore(session, str(path))
-            return
-    except (tf.errors.OpError, ValueError, IndexError, OSError) as error:  # the trainer deleted it meanwhile
-        raise _unreadable(path, error) from None
-    held = read(path)
-    for name, variable in variables.items():
-        variable.load(held[variable.op.name if exported else name], session)
-
-
-def read(path):
-    """What a checkpoint, or weights that export.py wrote as .npz, holds: arrays by name.
-
-    Raises Unreadable if it is gone or damaged.
-    """
-    try:
-        if Path(path).suffix == WEIGHTS:
-            with np.load(path, allow_pickle=False) as arrays:
-                held = dict(arrays)
-            if wrong := [name for name, array in held.items() if np.asarray(array).dtype.kind not in "fiu"]:
-                raise ValueError(f"{wrong[0]!r} holds no numbers")
-            return held
-        reader = tf.train.NewCheckpointReader(str(path))
-        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-    except Exception as error:  # NumPy, zipfile and TensorFlow have many kinds
-        raise _unreadable(path, error) from None
-
-
-def check(variables, path):
-    """Checks that a checkpoint is whole and holds `variables`, a dict from names in it to variables.
-
-    Raises Unreadable if it is gone or damaged, UserError that lists the variables that it lacks or holds in another
-    shape.
-    """
-    wanted = {name: variable.shape.as_list() for name, variable in variables.items()}
-    if Path(path).suffix == WEIGHTS:
-        wanted = {variable.op.name: variable.shape.as_list() for variable in variables.values()}
-        held = {name: list(array.shape) for name, array in read(path).items()}
-    else:
-        try:
-            reader = tf.train.NewCheckpointReader(str(path))
-            held = reader.get_variable_to_shape_map()
-            for name in wanted.keys() & held.keys() or held:
-                if held[name] == wanted.get(name, held[name]):  # others may be larger than the memory
-                    reader.get_tensor(name)  # fails where the file is cut short
-        except Exception as error:  # as in read()
-            raise _unreadable(path, error) from None
-    differences = [f"{name} is not in it" for name in sorted(wanted.keys() - held.keys())]
-    differences += [
-        f"{name} is {held[name]} in it, {wanted[name]} in the network"
-        for name in sorted(wanted.keys() & held.keys())
-        if held[name] != wanted[name]
-    ]
-    if differences:
-        raise UserError(f"the checkpoint {path} does not fit the network: {'; '.join(differences)}")
-
-
-def _is_float16(path):
-    return tf.float16 in tf.train.NewCheckpointReader(str(path)).get_variable_to_dtype_map().values()
-
-
-def _unreadable(path, error):
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return Unreadable(f"cannot read the checkpoint {path}: {reason}")

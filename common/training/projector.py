@@ -2,7 +2,7 @@
 
 from common.errors import writing
 from common.graph import device
-from common.training import checkpoints, evaluation
+from common.training import evaluation, restoring
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -45,16 +45,16 @@ def activations(forward, run, images, path, device_name, raw=False):
     """What the last layer of a network is given of images, float32 [n, features], with the weights of a checkpoint.
 
     forward: the task's. run: runs.Run. images: uint8 [n, height, width, channels]. path: of the checkpoint. raw: the
-    weights themselves, not their moving averages. Raises what checkpoints.restore() raises.
+    weights themselves, not their moving averages. Raises what restoring.restore() raises.
     """
     with tf.Graph().as_default() as graph, tf.device(device_name):
         batch = tf.placeholder(tf.float32, [None, *images.shape[1:]])
         evaluation.logits(forward, run, batch)
         last = [operation for operation in graph.get_operations() if operation.type == "MatMul"][-1]
-        variables = checkpoints.averages(run, raw)
+        variables = restoring.averages(run, raw)
         saver = tf.train.Saver(variables)
         with tf.Session(config=device.session_config([device_name])) as session:
-            checkpoints.restore(session, saver, variables, path)
+            restoring.restore(session, saver, variables, path)
             starts = range(0, len(images), BATCH_SIZE)
             parts = [session.run(last.inputs[0], {batch: images[i : i + BATCH_SIZE]}) for i in starts]
     return np.concatenate(parts)

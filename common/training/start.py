@@ -2,7 +2,7 @@
 
 from common.command_line import ROOT
 from common.errors import UserError
-from common.training import checkpoints
+from common.training import checkpoints, restoring
 
 import tensorflow.compat.v1 as tf
 
@@ -17,7 +17,7 @@ def weights(run, ema, checkpoint_dir):
     if not run.start_from or checkpoints.latest(checkpoint_dir):
         return None
     path = ROOT / run.start_from
-    held = checkpoints.read(path)
+    held = restoring.read(path)
     variables = list(dict.fromkeys(tf.trainable_variables() + tf.moving_average_variables() + tf.model_variables()))
     taken = {}  # name in the checkpoint: variable
     for variable in variables:

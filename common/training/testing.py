@@ -8,7 +8,7 @@ from common import command_line
 from common.data import datasets
 from common.errors import UserError
 from common.graph import batches, device
-from common.training import calibration, checkpoints, evaluation, projector, runs
+from common.training import calibration, checkpoints, evaluation, projector, restoring, runs
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -45,22 +45,22 @@ def test(forward, run, split, paths, device_name, *, raw=False, tta=False, skip_
     forward: the task's. run: runs.Run. split: datasets.Split. paths: iterable of checkpoints.
     raw: the weights themselves, not their moving averages. tta: test-time augmentation, the mean of the logits of an
     image and its mirror image. skip_unreadable: tell of a checkpoint that is gone or not whole, and go on, instead of
-    raising checkpoints.Unreadable.
+    raising restoring.Unreadable.
     Yields (global step, evaluation.Evaluation) for each.
     """
     with tf.Graph().as_default(), tf.device(device_name):
         data = batches.source(split, "data")
         evaluate = evaluation.evaluator(data, lambda images: evaluation.logits(forward, run, images, tta))
         global_step = tf.train.get_or_create_global_step()
-        variables = checkpoints.averages(run, raw)
+        variables = restoring.averages(run, raw)
         saver = tf.train.Saver(variables)
 
         with tf.Session(config=device.session_config([device_name])) as session:
             session.run(tf.local_variables_initializer(), data.feed)
             for path in paths:
                 try:
-                    checkpoints.restore(session, saver, variables, path)
-                except checkpoints.Unreadable as error:
+                    restoring.restore(session, saver, variables, path)
+                except restoring.Unreadable as error:
                     if not skip_unreadable:
                         raise
                     print(f"{error}; left out", file=sys.stderr)
