@@ -8,7 +8,7 @@ import cifar10.forward
 from cifar10.networks import airbench
 from common.data import datasets
 from common.graph import device, optimization
-from common.training import calibration, checkpoints, evaluation, hooks, runs, several, testing
+from common.training import calibration, checkpoints, evaluation, hooks, runs, testing
 from mnist import backward
 from mnist.forward import NETWORKS, forward
 
@@ -135,13 +135,6 @@ def test_cifar10_loss_is_cross_entropy_of_smoothed_labels_plus_every_l2_term(tin
     assert losses[0.0] + slope >= np.log(10) - 1e-3 and abs(slope) > 1e-3  # uniform labels: no prediction does better
 
 
-def test_mean_and_std_are_those_of_all_pixels(tiny_shapes):
-    images = tiny_shapes.train.images
-    mean, std = cifar10.backward.mean_and_std(images)
-    np.testing.assert_allclose(mean, images.mean(axis=(0, 1, 2)), rtol=1e-12)
-    np.testing.assert_allclose(std, images.std(axis=(0, 1, 2)), rtol=1e-9)
-
-
 def test_seed_changes_the_run(tiny, tmp_path):
     one, other = (train(tmp_path / str(seed), tiny, 1, seed=seed) for seed in (1, 2))
     assert (one["hidden/weights"] != other["hidden/weights"]).any()
@@ -234,8 +227,6 @@ def test_the_temperature_is_the_best_on_a_grid(call, tiny, tmp_path, monkeypatch
 
 
 def test_without_a_regularizer_nothing_is_penalised(tiny, tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     train(tmp_path, tiny, 1, "deep")
     tags = EventAccumulator(str(tmp_path / "logs")).Reload().Tags()["scalars"]
     assert "loss/total" in tags and not [tag for tag in tags if tag.startswith("penalty")]
@@ -256,31 +247,3 @@ def test_tensorboard_shows_what_each_layer_does(tiny, tiny_shapes, tmp_path, tra
     histograms |= {f"{part}/{weights}/weights" for part in ("weights", "averages", "gradients")}
     assert histograms <= set(tags["histograms"])
     assert any(tag.startswith("input/image") for tag in tags["images"])
-
-
-def test_several_steps_a_call_are_the_same_steps(tiny, tmp_path, monkeypatch):
-    taken, before_run = [], hooks.StopOnSignal.before_run
-    monkeypatch.setattr(hooks.StopOnSignal, "before_run", lambda *args: taken.append(1) or before_run(*args))
-    monkeypatch.setattr(hooks, "SUMMARY_STEPS", 7)
-    results = []
-    for short in (0, 1000):  # seconds: never, always
-        monkeypatch.setattr(several, "SHORT", short)
-        monkeypatch.setattr(several, "CALL", 4000)
-        folder, calls = tmp_path / str(short), len(taken)
-        values = train(folder, tiny, 40, "mechanics", save_steps=15)
-        curves = [scalars(folder / "logs", tag) for tag in ("loss/total", "accuracy/training", "accuracy/validation")]
-        results.append((len(taken) - calls, values, curves))
-    (each, one_by_one, curves), (few, together, same_curves) = results
-    assert each == 40 and few == 9  # the first, those at multiples of 7 and of 15, and the last
-    assert curves == same_curves and list(curves[0]) == [1, 7, 14, 21, 28, 35] and list(curves[1]) == [15, 30, 40]
-    assert all((together[name] == one_by_one[name]).all() for name in one_by_one)
-
-
-def test_a_loss_that_is_not_finite_is_told_with_its_step_though_several_are_taken(tiny, tmp_path, monkeypatch):
-    told = []
-    for short in (0, 1000):
-        monkeypatch.setattr(several, "SHORT", short)
-        with pytest.raises(hooks.NotFinite) as caught:
-            train(tmp_path / str(short), tiny, 400, "mechanics", learning_rate=1e6, save_steps=300)
-        told.append(str(caught.value))
-    assert told[0] == told[1] and "training diverged at step" in told[0]
