@@ -113,8 +113,8 @@ def _of_one(image, read):
 def nearer(image, mask):
     """The part of a picture around a small digit, or None. image: of find_ink(). mask: of strokes()."""
     box = np.reshape(Image.fromarray(mask).getbbox(), [2, 2])  # left, top; right, bottom
-    size, scale = (box[1] - box[0]).max(), image.width / mask.shape[1]
-    if size > SMALL or scale <= 1:
+    size, scale = (box[1] - box[0]).max(), np.divide(image.size, mask.shape[::-1])  # across and down
+    if size > SMALL or scale.max() <= 1:
         return None
     around = scale * (box.mean(axis=0) + np.array([[-0.5], [0.5]]) * AROUND * size)
     return image.crop(around.clip(0, image.size).round().ravel().tolist())
@@ -160,7 +160,7 @@ def of_main(boxes, area):
 def separated(mask):
     """The digits of a number: a list of bool [height, width], each cropped, from left to right.
 
-    Strokes above each other are of one digit. What is too wide for one is cut where there is the least ink; what is too
+    Strokes above each other are of one digit. What is too wide for one is cut where there is the least ink. What is too
     low for one, has too little ink, or is wider than four, is left out. Raises UserError if nothing or too much is
     left.
     """

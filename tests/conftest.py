@@ -231,14 +231,14 @@ def python(program, folder):
 @pytest.fixture
 def output(monkeypatch, capsys, tmp_path):
     """output(name) runs an example in this process, as a program, in the graph of the test; what it prints."""
-    from example_helpers import assert_documented  # which needs this module
+    from example_helpers import EXAMPLES, assert_documented  # which needs this module
 
     def output(name):
         monkeypatch.setattr(sys, "argv", [name])
         monkeypatch.setattr(sys, "path", [*sys.path])  # an example puts the repository in front
         monkeypatch.setattr(command_line, "ROOT", tmp_path)  # for its picture
         try:
-            runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")
+            runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
         except SystemExit as stop:
             assert not stop.code, capsys.readouterr().err
         printed = capsys.readouterr().out

@@ -6,6 +6,8 @@ import numpy as np
 from conftest import ROOT
 from PIL import Image
 
+EXAMPLES = ROOT / "examples"
+NORMAL = np.array([-0.8113182, 1.4845988, 0.06532937, -2.4427042, 0.0992484, 0.5912243])  # seed 1, as the notes have it
 NUMBER = r"-?\d[\d,]*(?:\.\d*)?"
 
 

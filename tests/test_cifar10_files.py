@@ -4,7 +4,6 @@ import hashlib
 import io
 import tarfile
 
-from cifar10 import backward
 from common.data import cifar10_files, datasets, download, generated
 from common.errors import UserError
 
@@ -206,10 +205,3 @@ def test_generated_shapes_are_seeded_balanced_and_coloured():
     assert images.dtype == np.uint8 and images.shape == (2500, 32, 32, 3)
     assert np.bincount(labels).min() > 180 and len(np.bincount(labels)) == 10
     assert images.reshape(2500, -1, 3).astype(float).std(axis=1).max(axis=1).min() > 15  # something to see in each
-
-
-def test_mean_and_std_are_those_of_all_pixels(tiny_shapes):
-    images = tiny_shapes.train.images
-    mean, std = backward.mean_and_std(images)
-    np.testing.assert_allclose(mean, images.mean(axis=(0, 1, 2)), rtol=1e-12)
-    np.testing.assert_allclose(std, images.std(axis=(0, 1, 2)), rtol=1e-9)

@@ -1,4 +1,4 @@
-"""What a network answers: the mean over views, at the temperature, and which pixels decided."""
+"""What a network answers: views of a photo and their mean, the temperature, which pixels decided, and doubt."""
 
 import dataclasses
 

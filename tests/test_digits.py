@@ -72,6 +72,12 @@ def test_a_digit_that_is_small_in_its_picture_is_as_sharp_as_a_large_one(row, co
     assert overlap(seen(photo(large)), PLAIN) > 0.85
 
 
+def test_a_small_digit_is_found_in_a_narrow_strip():
+    strip = np.zeros([4000, 120])  # 8.4 of the 280 pixels wide, which are 8
+    strip[3870:3990, :100] = ink_of(SEVEN)[::3, ::3]
+    assert overlap(seen(photo(strip)), PLAIN) > 0.8
+
+
 def test_a_digit_that_cannot_be_read_from_nearer_is_read_as_it_was(monkeypatch):
     large = np.zeros([3000, 3000])
     large[1600:1960, 300:600] = ink_of(SEVEN)

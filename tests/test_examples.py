@@ -1,4 +1,4 @@
-"""The examples: what they print, against NumPy and closed formulas."""
+"""The examples on graphs, files and weights, against NumPy and closed formulas; packages that are missing."""
 
 import importlib.util
 import re
@@ -8,11 +8,8 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
-from example_helpers import NUMBER, lines, numbers
+from example_helpers import EXAMPLES, NORMAL, NUMBER, lines, numbers
 from PIL import Image
-
-FOLDER = ROOT / "examples"
-NORMAL = np.array([-0.8113182, 1.4845988, 0.06532937, -2.4427042, 0.0992484, 0.5912243])  # seed 1, as the notes have it
 
 
 def test_graph_and_session(output):
@@ -92,7 +89,7 @@ def test_a_missing_package_is_named_in_one_line(words, module, package, monkeypa
     monkeypatch.setattr(sys, "argv", words.split())
     monkeypatch.setattr(sys, "path", [*sys.path])
     with pytest.raises(SystemExit) as stop:
-        runpy.run_path(str(FOLDER / f"{sys.argv[0]}.py"), run_name="__main__")
+        runpy.run_path(str(EXAMPLES / f"{sys.argv[0]}.py"), run_name="__main__")
     err = capsys.readouterr().err
     assert stop.value.code == 1 and err.count("\n") == 1
     assert err.startswith(f"error: this needs the package {package}: ") and "-r requirements-" in err

@@ -4,14 +4,14 @@ import importlib.util
 import sys
 
 import pytest
-from test_examples import FOLDER
+from example_helpers import EXAMPLES
 
 
 @pytest.fixture
 def generator(monkeypatch, tmp_path):
     """examples/__main__.py as a module, of a repository that holds two examples."""
     monkeypatch.setattr(sys, "path", [*sys.path])
-    spec = importlib.util.spec_from_file_location("page_of_examples", FOLDER / "__main__.py")
+    spec = importlib.util.spec_from_file_location("page_of_examples", EXAMPLES / "__main__.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "ROOT", tmp_path)

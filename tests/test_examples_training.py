@@ -1,4 +1,4 @@
-"""The examples that train, against NumPy and closed formulas."""
+"""The examples on training, against NumPy and closed formulas."""
 
 import subprocess
 import sys
@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from conftest import environment
-from example_helpers import assert_documented, assert_drawn, convolution, lines, numbers
-from test_examples import FOLDER, NORMAL
+from example_helpers import EXAMPLES, NORMAL, assert_documented, assert_drawn, convolution, lines, numbers
 
 POINTS = np.random.RandomState(23455).rand(32, 2)
 
@@ -192,7 +191,7 @@ def test_iris(output, tmp_path):
 @pytest.mark.slow
 def test_four_styles():
     pytest.importorskip("tf_keras", reason="needs tf_keras: requirements-keras.txt")
-    command = [sys.executable, FOLDER / "four_styles.py"]
+    command = [sys.executable, EXAMPLES / "four_styles.py"]
     done = subprocess.run(command, capture_output=True, text=True, cwd="/", env=environment())
     assert done.returncode == 0 and done.stderr == ""
     assert_documented("four_styles", done.stdout)

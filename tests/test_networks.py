@@ -1,4 +1,4 @@
-"""Layers and networks: gradients, L2 terms, batch normalisation, dropout, variables."""
+"""Networks: L2 terms, variables, parameters, recipes, sizes of batches and images, batch normalisation."""
 
 import cifar10.forward
 import mnist.forward

@@ -136,3 +136,15 @@ def test_decay(schedule):
         found = [session.run(rate, {step: i}) for i in (0, 10, 20, 39, 40)]
     smooth = [0.8 * 0.5 ** (i / 20) for i in (0, 10, 20, 39, 40)]
     assert found == pytest.approx([0.8, 0.8, 0.4, 0.4, 0.2] if schedule == "staircase" else smooth, rel=1e-5)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "triangular"])
+def test_schedules_fall_to_zero_at_the_last_step(schedule):
+    recipe = changed(learning_rate=2.0, warmup_steps=10, schedule=schedule)
+    step = tf.placeholder(tf.int64, [])
+    rate = optimization.learning_rate(recipe, step, steps=1000, epoch=100)
+    with tf.Session() as session:
+        first, fifth, quarter, half, last = (session.run(rate, {step: i}) for i in (0, 4, 250, 500, 1000))
+    assert (half, last) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-6))
+    assert first == pytest.approx(0.2) and fifth == pytest.approx(1.0, rel=0.01)  # the warm-up
+    assert quarter == pytest.approx(1 + np.cos(np.pi / 4) if schedule == "cosine" else 1.5)

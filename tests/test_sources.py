@@ -1,4 +1,4 @@
-"""Folders, tables and TFRecords that users bring: which pictures are found, and of which class."""
+"""Folders that users bring: which pictures are found, of which class; what is no source; and names."""
 
 import os
 

@@ -10,13 +10,14 @@ from cifar10.forward import NETWORKS as CIFAR10
 from cifar10.forward import forward as cifar10_forward
 from common.data import datasets
 from common.errors import UserError
-from common.training import checkpoints, evaluation, runs, testing
+from common.training import checkpoints, evaluation, restoring, runs, testing
 from mnist import test
 from mnist.forward import NETWORKS, forward
 
 import conftest
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 from conftest import CPU
 from helpers import RUN, scalars, train
 
@@ -67,6 +68,16 @@ def test_tester_survives_deleted_and_half_written_checkpoints(tiny, tmp_path, ca
     (tmp_path / "model.ckpt-8.index").write_bytes(b"half")
     with pytest.raises(UserError, match="cannot read the checkpoint .*model.ckpt-8"):
         evaluated(tmp_path, tiny.test, paths[1:], skip=False)
+
+
+def test_of_a_checkpoint_of_something_else_only_the_names_are_read(tiny, tmp_path):
+    train(tmp_path, tiny, 4)
+    (tmp_path / "model.ckpt-4.data-00000-of-00001").write_bytes(b"")
+    others = {"other": tf.get_variable("other", [3])}
+    with pytest.raises(UserError, match="does not fit the network: other is not in it"):
+        restoring.check(others, tmp_path / "model.ckpt-4")
+    with pytest.raises(restoring.Unreadable):
+        restoring.check({}, tmp_path / "model.ckpt-4")
 
 
 def test_checkpoint_of_another_network_is_told_by_variable(tiny, tmp_path):

@@ -1,4 +1,4 @@
-"""The training run: EMA, learning rate, resuming, stopping, and what TensorBoard shows."""
+"""The training run: EMA, losses, learning rate, precision, temperature, stopping, and what TensorBoard shows."""
 
 import dataclasses
 from pathlib import Path
@@ -15,7 +15,6 @@ from mnist.forward import NETWORKS, forward
 import conftest
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 from conftest import CPU
 from helpers import TINY, scalars, slow_but, train, train_objects
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -101,18 +100,6 @@ def test_bias_scale_multiplies_the_steps_of_offsets_only(tiny_shapes, tmp_path):
         assert np.abs(steps[0]).max() > 0
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "triangular"])
-def test_schedules_fall_to_zero_at_the_last_step(schedule):
-    recipe = dataclasses.replace(TINY["convnet"], learning_rate=2.0, warmup_steps=10, schedule=schedule)
-    step = tf.placeholder(tf.int64, [])
-    rate = optimization.learning_rate(recipe, step, steps=1000, epoch=100)
-    with tf.Session() as session:
-        first, fifth, quarter, half, last = (session.run(rate, {step: i}) for i in (0, 4, 250, 500, 1000))
-    assert (half, last) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-6))
-    assert first == pytest.approx(0.2) and fifth == pytest.approx(1.0, rel=0.01)  # the warm-up
-    assert quarter == pytest.approx(1 + np.cos(np.pi / 4) if schedule == "cosine" else 1.5)
-
-
 @pytest.mark.slow
 def test_cifar10_loss_is_cross_entropy_of_smoothed_labels_plus_every_l2_term(tiny_shapes, tmp_path):
     """The cross-entropy is linear in the labels: a share s of smoothing takes it that far to the uniform one's."""
@@ -133,6 +120,13 @@ def test_cifar10_loss_is_cross_entropy_of_smoothed_labels_plus_every_l2_term(tin
     slope = (losses[0.25] - losses[0.0]) / 0.25
     assert losses[0.75] == pytest.approx(losses[0.0] + 0.75 * slope, rel=1e-4)
     assert losses[0.0] + slope >= np.log(10) - 1e-3 and abs(slope) > 1e-3  # uniform labels: no prediction does better
+
+
+def test_mean_and_std_are_those_of_all_pixels(tiny_shapes):
+    images = tiny_shapes.train.images
+    mean, std = cifar10.backward.mean_and_std(images)
+    np.testing.assert_allclose(mean, images.mean(axis=(0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(std, images.std(axis=(0, 1, 2)), rtol=1e-9)
 
 
 def test_seed_changes_the_run(tiny, tmp_path):

@@ -77,7 +77,7 @@ def check(variables, path):
         try:
             reader = tf.train.NewCheckpointReader(str(path))
             held = reader.get_variable_to_shape_map()
-            for name in wanted.keys() & held.keys() or held:
+            for name in wanted.keys() & held.keys() if wanted else held:
                 if held[name] == wanted.get(name, held[name]):  # others may be larger than the memory
                     reader.get_tensor(name)  # fails where the file is cut short
         except Exception as error:  # as in read()

@@ -1,4 +1,4 @@
-"""Workers that cannot begin: addresses, ports and flags that make no sense."""
+"""Who the workers are, as TF_CONFIG or Slurm tells; who does not come, and ports that are taken."""
 
 import os
 import socket
