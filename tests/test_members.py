@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 
 from common.errors import UserError
 from common.graph import device
@@ -42,6 +43,17 @@ def test_a_worker_that_never_comes_is_told_by_address(call, monkeypatch, tmp_pat
 def _loaded(args, networks, data):
     args.recipe = networks[args.network].RECIPE
     return data
+
+
+def test_a_worker_whose_port_closes_a_little_later_is_gone(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as there, socket.create_server(("127.0.0.1", 0)) as going:
+        others = {i: "{}:{}".format(*one.getsockname()) for i, one in enumerate((there, going))}
+        closing = threading.Timer(0.4, going.close)
+        closing.start()
+        assert members._gone(others) == {1: others[1]}
+        closing.join()
+        monkeypatch.setattr(members, "GOING", 0.3)
+        assert members._gone({0: others[0]}) == {}
 
 
 def test_a_port_that_is_taken_is_named(joined):

@@ -18,6 +18,7 @@ from common.training.cluster import ALONE, Cluster, Lost
 import tensorflow.compat.v1 as tf
 
 COMING, TOLD = 120, 10  # seconds to wait for the others to come, and until a line tells of it
+GOING = 3  # seconds in which the sockets of a process that was killed close, one after the other
 FAULTS_OF_OTHERS = (
     tf.errors.DeadlineExceededError, tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError
 )  # fmt: skip
@@ -69,7 +70,7 @@ def join(config):
     except tf.errors.OpError as error:
         if not isinstance(error, FAULTS_OF_OTHERS) and "incarnation" not in str(error):  # of one that started again
             raise
-        missing = _named(_silent(others)) or f"a worker, though all are there ({type(error).__name__})"
+        missing = _named(_gone(others)) or f"a worker, though all are there ({type(error).__name__})"
         raise Lost(f"lost {missing}; start all workers again, and they go on from the last checkpoint") from None
 
 
@@ -126,6 +127,14 @@ def _silent(others):
         except (OSError, UnicodeError, OverflowError):  # the latter two of what is no name, and no port
             silent[i] = address
     return silent
+
+
+def _gone(others):
+    """Those of the workers that take no connection within GOING seconds, as soon as there are any."""
+    since = time.monotonic()
+    while not (gone := _silent(others)) and time.monotonic() - since < GOING:
+        time.sleep(0.1)
+    return gone
 
 
 def _named(workers):
