@@ -7,20 +7,21 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from cifar10 import backward as cifar10_backward
 from cifar10.forward import NETWORKS as CIFAR10
 from common import command_line
-from common.app import exported
+from common.app import exported, page, server
 from common.data import datasets, generated, mnist_files
 from common.training import checkpoints, runs, trainer
 from mnist import backward as mnist_backward
+from mnist import picture_to_input
 from mnist.forward import NETWORKS
 
 import pytest
 import tensorflow.compat.v1 as tf
-from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = "/device:CPU:0"
@@ -127,13 +128,6 @@ def real_mnist():
 
 
 @pytest.fixture(scope="session")
-def fashion_folder():
-    """The folder of the real Fashion-MNIST's files, here or of Debian's package dataset-fashion-mnist."""
-    debian = Path("/usr/share/datasets/fashion-mnist")
-    return debian if debian.exists() else folder_with("fashion/t10k-images-idx3-ubyte*") / "fashion"
-
-
-@pytest.fixture(scope="session")
 def real_cifar10():
     """The real CIFAR-10 or a copy of it; tests that need it are skipped where its files are not."""
     return datasets.CIFAR10["cifar10"](folder_with("cifar10/cifar-10-batches-bin/test_batch.bin"))
@@ -160,13 +154,6 @@ def small_disk(tmp_path):
         pytest.skip("needs the right to mount a file system")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)  # the event file is still open
-
-
-def draw_seven(path, mode="RGB", paper="white", ink="black"):
-    image = Image.new(mode, (200, 240), paper)
-    ImageDraw.Draw(image).line([(50, 60), (150, 60), (95, 190)], fill=ink, width=18, joint="curve")
-    image.save(path)
-    return path
 
 
 def folders(tmp_path):
@@ -220,14 +207,6 @@ def trained_digits(here, tiny):
     return ["--checkpoint-dir", here / "checkpoints"]
 
 
-def python(program, folder):
-    """What a program prints that knows nothing of this repository."""
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, encoding="utf-8")
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture
 def output(monkeypatch, capsys, tmp_path):
     """output(name) runs an example in this process, as a program, in the graph of the test; what it prints."""
@@ -246,3 +225,27 @@ def output(monkeypatch, capsys, tmp_path):
         return printed
 
     return output
+
+
+@pytest.fixture
+def app():
+    """The page as a WSGI application, and a network behind it that always answers 7."""
+    from page_helpers import Sevens
+
+    return page.application("mnist", Sevens(), picture_to_input.digit, page.LOCAL)
+
+
+@pytest.fixture
+def serving(app, capfd):
+    """The port of the page, served by a thread; nothing but answers may come of what is sent there."""
+    from page_helpers import ABOUT, sent
+
+    running = server.Server("127.0.0.1", 0, app, server.Handler)
+    thread = threading.Thread(target=running.serve_forever, args=[0.02])
+    thread.start()
+    yield running.port
+    answer = sent(running.port, ABOUT)
+    running.shutdown()
+    thread.join()
+    assert answer.startswith(b"HTTP/1.1 200")  # it is still alive
+    assert "Traceback" not in capfd.readouterr().err

@@ -1,7 +1,9 @@
-"""Short runs on tiny data, and what they left behind."""
+"""Short runs on tiny data, what they left behind, and other programs and pictures."""
 
 import dataclasses
 import hashlib
+import subprocess
+import sys
 
 import cifar10.backward
 import cifar10.forward
@@ -11,7 +13,8 @@ from mnist.forward import NETWORKS
 
 import conftest
 import pytest
-from conftest import CPU
+from conftest import CPU, environment
+from PIL import Image, ImageDraw
 
 TINY = {name: dataclasses.replace(module.RECIPE, batch_size=8, save_steps=4) for name, module in NETWORKS.items()}
 RUN = runs.Run(
@@ -50,3 +53,18 @@ def train_objects(folder, data, steps, network="airbench_slim", seed=1, devices=
 
 def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def draw_seven(path, mode="RGB", paper="white", ink="black"):
+    image = Image.new(mode, (200, 240), paper)
+    ImageDraw.Draw(image).line([(50, 60), (150, 60), (95, 190)], fill=ink, width=18, joint="curve")
+    image.save(path)
+    return path
+
+
+def python(program, folder):
+    """What a program prints that knows nothing of this repository."""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -18,7 +18,7 @@ from mnist.forward import NETWORKS, forward
 import conftest
 import numpy as np
 import pytest
-from conftest import draw_seven
+from helpers import draw_seven
 from PIL import Image
 
 

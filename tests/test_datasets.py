@@ -5,12 +5,14 @@ import hashlib
 import http.server
 import struct
 import threading
+from pathlib import Path
 
 from common.data import datasets, download, generated, mnist_files
 from common.errors import UserError
 
 import numpy as np
 import pytest
+from conftest import folder_with
 
 
 def idx(array):
@@ -159,6 +161,13 @@ def test_generated_digits_are_seeded_balanced_and_white_on_black():
     assert np.bincount(labels).min() > 180
     assert (images.max(axis=(1, 2, 3)) > 120).all() and np.median(images) == 0
     assert (images[:, [0, -1]] > 128).mean() < 0.01  # the digits stay clear of the border
+
+
+@pytest.fixture(scope="session")
+def fashion_folder():
+    """The folder of the real Fashion-MNIST's files, here or of Debian's package dataset-fashion-mnist."""
+    debian = Path("/usr/share/datasets/fashion-mnist")
+    return debian if debian.exists() else folder_with("fashion/t10k-images-idx3-ubyte*") / "fashion"
 
 
 @pytest.mark.slow

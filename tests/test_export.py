@@ -17,7 +17,8 @@ import conftest
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from conftest import python, trained_run
+from conftest import trained_run
+from helpers import python
 from packing_helpers import folder_of, pack
 from PIL import Image
 

@@ -17,7 +17,7 @@ from mnist.forward import NETWORKS, forward
 
 import conftest
 import pytest
-from conftest import draw_seven
+from helpers import draw_seven
 
 
 def test_a_form_that_differs_is_deleted_and_the_command_fails(call, here, trained_digits, tiny, monkeypatch):

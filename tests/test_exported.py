@@ -13,7 +13,7 @@ from mnist.picture_to_input import digit
 import conftest
 import numpy as np
 import pytest
-from conftest import draw_seven, python
+from helpers import draw_seven, python
 from PIL import Image
 from werkzeug.test import Client
 

@@ -14,7 +14,7 @@ from mnist import app
 
 import numpy as np
 import pytest
-from conftest import draw_seven
+from helpers import draw_seven
 from PIL import Image
 
 TERRIBLE = "\x1b[31mred\nline \udcff\u202e"  # what turns a terminal red, a line break, no UTF-8, right to left

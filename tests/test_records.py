@@ -13,7 +13,7 @@ from mnist.forward import NETWORKS
 
 import conftest
 import pytest
-from helpers import RUN, TINY, train
+from helpers import RUN, TINY, draw_seven, train
 
 
 def changed(**fields):
@@ -76,7 +76,7 @@ def test_damaged_record_is_one_line_that_names_the_field(call, trained, tiny, tm
     else:
         place[last] = value
     (folder / "run.json").write_text(json.dumps(held))
-    picture = conftest.draw_seven(tmp_path / "seven.png")
+    picture = draw_seven(tmp_path / "seven.png")
     for main, more in (
         (backward.main, ["--dataset", "mnist"]),
         (test.main, ["--checkpoint", folder]),

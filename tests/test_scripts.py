@@ -15,7 +15,8 @@ from mnist.forward import NETWORKS
 import conftest
 import psutil
 import pytest
-from conftest import draw_seven, folders
+from conftest import folders
+from helpers import draw_seven
 from PIL import Image, ImageDraw
 
 GENERATED = ("--network", "fully_connected", "--dataset", "generated")
