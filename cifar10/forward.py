@@ -5,6 +5,7 @@ Each is a file in networks/, with its recipe.
 
 from cifar10.networks import (
     airbench,
+    airbench_medium,
     airbench_mini,
     airbench_slim,
     bn_convnet,
@@ -25,6 +26,7 @@ NUM_CHANNELS = 3
 NETWORKS = {
     "airbench_slim": airbench_slim,
     "airbench": airbench,
+    "airbench_medium": airbench_medium,
     "airbench_mini": airbench_mini,
     "two_layer_fc": two_layer_fc,
     "three_layer_convnet": three_layer_convnet,

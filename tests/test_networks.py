@@ -99,6 +99,7 @@ GOLDEN = {
     "airbench_slim": airbench([32, 128, 256]),
     "airbench_mini": airbench([32, 96, 160]),
     "airbench": airbench([64, 256, 256]),
+    "airbench_medium": airbench([64, 160, 208]),
     "softmax": plain("logits 784 10"),
     "mechanics": plain("hidden1 784 128", "hidden2 128 32", "softmax_linear 32 10"),
     "deep": plain("conv1 5 5 1 32", "conv2 5 5 32 64", "hidden 3136 1024", "logits 1024 10"),
