@@ -9,6 +9,7 @@ from common.errors import UserError
 from common.training import checkpoints, runs
 
 import pytest
+from conftest import ROOT
 from helpers import RUN
 from PIL import Image, ImageDraw
 
@@ -28,9 +29,10 @@ def test_from_a_folder_to_the_answer_of_the_app(program, tmp_path):
     flags = ["--dataset", "obst", "--data-dir", "data", "--set", "batch_size=16", "--steps", "40"]
     out, err = program("cifar10/backward.py", *flags).communicate(timeout=120)
     assert out.startswith("obst: 3 classes, 32×32 pixels; 96 pictures to train, 12 to validate, 12 to test, in data/")
-    assert "airbench_slim on obst: step 0 to 40\nstarts from checkpoints/cifar10/pretrained/" in out
+    network = runs.read(ROOT / "checkpoints/cifar10" / runs.PRETRAINED).network
+    assert f"{network} on obst: step 0 to 40\nstarts from checkpoints/cifar10/pretrained/" in out
     out, err = program("cifar10/test.py", "--once", "--data-dir", "data").communicate(timeout=60)
-    assert "airbench_slim trained on obst: 12 test images of obst" in out, err
+    assert f"{network} trained on obst: 12 test images of obst" in out, err
     accuracy = float(out.split("mean of classes ")[1].split()[0])
     assert accuracy > 0.9
     new = coloured(tmp_path / "new.png", "#bb2222", 77)

@@ -2,7 +2,9 @@
 
 1,065,986 parameters. Trained with seed 1, it comes with the repository.
 
-    python cifar10/backward.py --network airbench_medium
+    python cifar10/backward.py --network airbench_medium    # 89.10 % of the test images (JPEG copy)
+
+(cifar10/test.py --once: one run of an hour, two cores of an Intel Xeon; in float16 89.13 %, and 89.88 % with --tta.)
 """
 
 import dataclasses
