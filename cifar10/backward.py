@@ -175,7 +175,7 @@ def mean_and_std(images):
 
 
 def main():
-    parser = arguments.parser(__doc__, NETWORKS, datasets.CIFAR10)
+    parser = arguments.parser(__doc__, "cifar10", NETWORKS, datasets.CIFAR10)
     parser.add_argument("--size", metavar="N", type=command_line.positive(int, LARGEST), help=SIZE)
     args = arguments.parse(parser, "cifar10", NETWORKS, datasets.CIFAR10)
     size = args.size or IMAGE_SIZE

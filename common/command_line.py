@@ -40,9 +40,12 @@ def run(main):
         status = 130  # 128 + SIGINT, as shells report it
     except Exception as error:
         inner = re.search(r"\bUserError: (.+)", str(error))  # of a function that a graph called
-        if not inner:
+        told = inner and inner[1]
+        if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which is not imported here
+            told = f"the memory is not enough, {str(error).partition(chr(10))[0]}; set a smaller batch_size, or --size"
+        if not told:
             raise
-        print(f"error: {inner[1]}", file=sys.stderr)
+        print(f"error: {told}", file=sys.stderr)
         status = 1
     sys.exit(status)
 

@@ -147,7 +147,7 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE,
 
 
 def main():
-    parser = arguments.parser(__doc__, NETWORKS, datasets.MNIST)
+    parser = arguments.parser(__doc__, "mnist", NETWORKS, datasets.MNIST)
     parser.add_argument("--as", choices=READERS, help=AS)
     args = arguments.parse(parser, "mnist", NETWORKS, datasets.MNIST)
     if args.workers > 1 and not args.only_pack and not members.is_told():

@@ -95,6 +95,11 @@ def test_folders_globs_and_a_sheet(call, trained, tmp_path):
     lines = [line.split()[0] for line in out.splitlines() if line.startswith(str(folder))]
     assert status == 0 and lines == [str(folder / "a.jpg"), str(folder / "b.png")]
     assert [p.name for p in (tmp_path / "logs/mnist/fully_connected/app").iterdir()] == ["sheet.png"]
+    for hidden in ("._a.jpg", ".thumbnails/a.jpg", "__MACOSX/a.jpg"):
+        (folder / hidden).parent.mkdir(exist_ok=True)
+        (folder / hidden).write_text("no picture")
+    both = [folder / "a.jpg", folder / "b.png"]
+    assert pictures.expand([tmp_path / "so*"]) == pictures.expand([tmp_path / "some"]) == both
     (tmp_path / "void").mkdir()
     status, _, err = call(app.main, *trained[1], tmp_path / "void")
     assert status == 1 and err == f"error: {tmp_path / 'void'} is a folder without pictures\n"
@@ -148,6 +153,9 @@ def test_a_line_says_which_network_answers_how_good_it_is_and_how_to_name_anothe
     assert (tmp_path / "logs/mnist/fully_connected/app/seven.png").exists()
     status, out, err = call(app.main, *flags, "--json", picture)
     assert json.loads(out) and err == line + "\n"
+    recipe = dataclasses.replace(run.recipe, save_steps=2)  # then a signal stopped the run at step 3
+    runs.write(folder, dataclasses.replace(run, validation_accuracy=0.91, recipe=recipe, steps=4))
+    assert "validation accuracy not known" in call(app.main, *flags, "--checkpoint", folder, picture)[1]
 
 
 @pytest.mark.slow

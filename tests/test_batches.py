@@ -3,6 +3,7 @@
 import itertools
 
 from common.data import datasets
+from common.errors import UserError
 from common.graph import batches
 
 import numpy as np
@@ -123,6 +124,11 @@ def test_random_crop_is_a_crop_of_the_reflected_image(padding, size):
     ]
     assert all(len(place) == 1 for place in places)
     assert len({place[0] for place in places}) == 25  # each of the moves comes
+
+
+def test_images_that_are_smaller_than_their_padding_are_refused():
+    with pytest.raises(UserError, match="padding=8 needs images of more than 8 pixels, not 8×8"):
+        batches.random_crop(tf.zeros([1, 8, 8, 3]), 0, 1, padding=8, size=8)
 
 
 def test_random_mirror_swaps_columns_of_about_half():

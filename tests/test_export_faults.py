@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import cifar10.app
@@ -75,8 +76,16 @@ def test_ctrl_c_leaves_the_old_export_and_says_nothing(tmp_path):
 
 
 @pytest.mark.slow
-def test_full_disk_is_one_line_and_the_old_export_stays(call, here, trained_digits, small_disk):
+def test_full_disk_is_one_line_and_the_old_export_stays(call, here, trained_digits, small_disk, monkeypatch):
     flags = [*trained_digits, "--output-dir", small_disk / "export", "--to"]
+    status, _, err = call(mnist_export.main, *trained_digits, "--output-dir", small_disk)
+    assert status == 1 and "is a mount or the folder that you are in" in err
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(small_disk))
+        (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free - 100_000))
+        status, _, err = call(mnist_export.main, *trained_digits, "--to", "npz")
+        assert status == 1 and re.search(r"^error: cannot write .*: No space left on device\n$", err)
+        (small_disk / "filler").unlink()
     assert call(mnist_export.main, *flags, "npz")[0] == 0
     before = exported.read(small_disk / "export")
     (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free - 100_000))
@@ -90,6 +99,8 @@ def test_full_disk_is_one_line_and_the_old_export_stays(call, here, trained_digi
 def test_misuse_is_one_line_and_loses_nothing(call, here, trained_digits, monkeypatch):
     other = here / "other"
     other.mkdir()
+    (here / "where" / "deep").mkdir(parents=True)
+    monkeypatch.chdir(here / "where" / "deep")
     (other / "thesis.txt").write_text("x")
     for flags, message in [
         (["--output-dir", other], "holds thesis.txt, which no export wrote; name another --output-dir"),
@@ -97,6 +108,8 @@ def test_misuse_is_one_line_and_loses_nothing(call, here, trained_digits, monkey
         (["--to", "onnx", "--int8"], "--int8 goes with --to tflite"),
         (["--network", "lenet5"], "this makes one: python mnist/backward.py --network lenet5"),
         (["--checkpoint", here], "no checkpoint"),
+        (["--checkpoint-dir", here / "typo"], "no checkpoint in"),
+        (["--output-dir", here / "where"], "is a mount or the folder that you are in"),
     ]:
         status, _, err = call(mnist_export.main, *trained_digits, *flags)
         assert status == 1 and message in err and err.count("\n") == 1
@@ -104,6 +117,14 @@ def test_misuse_is_one_line_and_loses_nothing(call, here, trained_digits, monkey
     monkeypatch.setattr(exported.importlib.util, "find_spec", lambda name: None)
     status, _, err = call(mnist_export.main, *trained_digits, "--to", "onnx")
     assert status == 1 and "needs the package onnxruntime" in err and "-r requirements-export.txt" in err
+
+
+def test_a_damaged_export_is_made_anew(call, here, trained_digits):
+    flags = [*trained_digits, "--to", "npz"]
+    assert call(mnist_export.main, *flags)[0] == 0
+    folder = here / "exports/mnist/fully_connected-generated"
+    (folder / exported.EXPORT).write_text("{}")
+    assert call(mnist_export.main, *flags)[0] == 0 and list(exported.read(folder).forms) == ["weights.npz"]
 
 
 def test_an_app_says_what_is_wrong_with_an_export(call, here, trained_digits):

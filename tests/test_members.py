@@ -1,16 +1,18 @@
 """Who the workers are, as TF_CONFIG or Slurm tells; who does not come, and ports that are taken."""
 
+import hashlib
 import os
 import socket
 import threading
 
 from common.errors import UserError
 from common.graph import device
-from common.training import cluster, launch, members
+from common.training import agreement, cluster, launch, members
 from mnist import backward
 
 import pytest
 from conftest import CPU
+from helpers import RUN
 from test_cluster import told
 
 
@@ -24,6 +26,13 @@ def joined(monkeypatch):
             return workers
 
     return joined
+
+
+def test_an_editors_lock_among_the_sources_is_no_program(monkeypatch, tmp_path):
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / "mnist/.#convnet.py").symlink_to("me@host.1")
+    monkeypatch.setattr(agreement, "ROOT", tmp_path)
+    assert agreement.what_all_share(RUN)["program"] == hashlib.sha256().hexdigest()[:12]
 
 
 def test_a_worker_that_never_comes_is_told_by_address(call, monkeypatch, tmp_path, tiny):

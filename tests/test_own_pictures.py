@@ -1,6 +1,7 @@
 """Training on packed pictures: streamed or in memory, and from weights that were learnt before."""
 
 import dataclasses
+import re
 
 import cifar10.app
 import cifar10.backward
@@ -164,6 +165,25 @@ def test_a_later_checkpoint_of_the_start_is_no_other_run_and_a_damaged_start_is_
         train(tmp_path / "new", data, 4, start / "model.ckpt-8")
 
 
+def test_a_run_goes_on_though_its_start_was_deleted(call, tmp_path, packed):
+    data, flags = datasets.packed(packed), ["--dataset", packed, *conftest.folders(tmp_path)]
+    flags += ["--network", "global_average", "--set", "batch_size=8"]
+    train(tmp_path / "start", data, 4)
+    start = tmp_path / "start/model.ckpt-4"
+
+    def backward(*more):
+        with tf.Graph().as_default():
+            return call(cifar10.backward.main, *flags, "--start-from", start, *more)
+
+    assert backward("--steps", 2)[0] == 0
+    for part in start.parent.glob("model.ckpt-4.*"):
+        part.unlink()
+    status, out, _ = backward("--steps", 3)
+    assert status == 0 and "step 2 to 3" in out and re.search(r"\d s of training since step 2\n", out)
+    status, _, err = backward("--checkpoint-dir", tmp_path / "new")
+    assert status == 1 and f"cannot read the checkpoint {start}" in err
+
+
 def test_a_packed_folder_is_trained_on_as_it_was_packed(call, tmp_path, packed):
     for main, flags in ((backward.main, []), (cifar10.backward.main, ["--size", 32])):
         status, _, err = call(main, "--dataset", packed, "--only-pack", *flags)
@@ -172,6 +192,13 @@ def test_a_packed_folder_is_trained_on_as_it_was_packed(call, tmp_path, packed):
             "way\n"
         )
     assert call(cifar10.backward.main, "--dataset", packed, "--only-pack", "--size", 12)[0] == 0
+
+
+def test_help_shows_the_recipe_for_ones_own_pictures(call, packed):
+    status, out, _ = call(cifar10.backward.main, "--dataset", packed, "--help")
+    recipe = cifar10.forward.NETWORKS[KNOWN.network].RECIPE.for_own(1000, 32, learnt=True)
+    assert status == 0 and f"the recipe of {KNOWN.network} on 1,000 pictures of your own, for --set:" in out
+    assert f" learning_rate={recipe.learning_rate} " in out and f" degrees={recipe.degrees} " in out
 
 
 def test_what_fits_nothing_is_refused(call, tmp_path, packed):

@@ -87,11 +87,11 @@ def test_huge_picture_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("white", [1, 255, 5000, 2_000_000_000])
-@pytest.mark.parametrize("kind", [np.int32, np.float32])
-def test_32_bit_greys_keep_their_range(tmp_path, kind, white):
+@pytest.mark.parametrize(("kind", "name"), [(np.int32, "a.tiff"), (np.float32, "a.tiff"), (np.float32, "a.pfm")])
+def test_32_bit_greys_keep_their_range(tmp_path, kind, name, white):
     ramp = (np.linspace(0, 1, 64).reshape(8, 8) * white).astype(kind)
-    Image.fromarray(ramp).save(tmp_path / "ramp.tiff")
-    grey = np.asarray(pictures.read(tmp_path / "ramp.tiff"))[..., 0]
+    Image.fromarray(ramp).save(tmp_path / name)
+    grey = np.asarray(pictures.read(tmp_path / name))[..., 0]
     np.testing.assert_allclose(grey, ramp / white * 255.0, atol=1)
 
 

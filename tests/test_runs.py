@@ -94,6 +94,13 @@ def test_second_trainer_is_refused_and_tester_knows_of_the_first(tmp_path):
     assert not runs.is_training(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["a*", "a?", "try [1]"])
+def test_names_that_mean_other_folders_to_tensorflow_are_refused(tmp_path, name):
+    with pytest.raises(UserError, match="in its name, which TensorFlow takes for a pattern"):
+        runs.lock(tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
 def test_testers_do_not_take_each_other_for_a_trainer(tmp_path):
     runs.lock(tmp_path).lock.release()
     with ThreadPoolExecutor(4) as pool:

@@ -15,6 +15,7 @@ from mnist.forward import NETWORKS
 import conftest
 import psutil
 import pytest
+import tensorflow.compat.v1 as tf
 from conftest import folders
 from helpers import draw_seven
 from PIL import Image, ImageDraw
@@ -129,6 +130,14 @@ def test_killed_trainer_goes_on_from_its_last_checkpoint(program):
     assert int(first.split("step ")[1].split()[0]) >= 100 and first.split("step ")[1].split()[0].endswith("00")
 
 
+def test_too_little_memory_is_one_line(call):
+    def main():
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[9,9]\nmore lines")
+
+    status, _, err = call(main)
+    assert status == 1 and err.startswith("error: the memory is not enough, OOM when allocating tensor with shape[9,9]")
+
+
 @pytest.mark.parametrize("main", [backward.main, test.main, app.main], ids=["backward", "test", "app"])
 @pytest.mark.parametrize(
     ("flags", "message"),
@@ -136,6 +145,7 @@ def test_killed_trainer_goes_on_from_its_last_checkpoint(program):
         (["--network", "resnet"], "argument --network: invalid choice: resnet (choose from convnet, softmax"),
         (["--device", "/device:GPU:7"], "no device /device:GPU:7 on this machine; there is: /device:CPU:0"),
         (["--dataset", "cats"], "there is no data set cats, and no such file; choose from mnist, fashion, kmnist"),
+        (["--dataset", "cifar10"], "there is no data set cifar10, and no such file; choose from mnist, fashion"),
     ],
 )
 def test_unknown_choices_are_listed(call, tmp_path, main, flags, message):

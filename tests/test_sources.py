@@ -92,6 +92,14 @@ def test_what_is_no_source_is_refused(tmp_path, name):
         sources.find(tmp_path / name)
 
 
+def test_a_path_that_json_cannot_name_is_refused(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    picture(folder / "a" / "x.png")
+    picture(folder / "b" / "y.png")
+    with pytest.raises(UserError, match="caf\ufffd is not in UTF-8; rename it"):
+        sources.find(folder)
+
+
 def test_hostile_names_are_found_and_printable(tmp_path):
     names = ["new\nline", "b" * 255, os.fsdecode(b"not \xff utf-8"), "\x1b[31mred", "a..b"]
     for name in names:

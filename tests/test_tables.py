@@ -31,6 +31,16 @@ def test_the_dialects_of_tables(tmp_path, name, text):
     assert source.notices == [] and source.name == "t"
 
 
+@pytest.mark.parametrize("text", ["0,12.png\n1,0.png\n", "image,label\n12.png,0\n0.png,1\n"])
+def test_a_cell_that_may_be_a_name_without_ending_is_none_where_others_have_theirs(tmp_path, text):
+    for name in ("0", "12", "image"):
+        picture(tmp_path / f"{name}.png")
+    (tmp_path / "t.csv").write_text(text)
+    examples, source = found(tmp_path / "t.csv")
+    assert examples == {"12.png": ("0", None), "0.png": ("1", None)}
+    assert source.notices == ["1 pictures have no row: image.png"]
+
+
 def test_the_notes_label_file_and_names_with_spaces(tmp_path):
     for name in ("0_5.jpg", "1_0.jpg", "my own.jpg"):
         picture(tmp_path / "pictures" / name, ending="JPEG")

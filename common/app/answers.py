@@ -130,7 +130,7 @@ def _print_summary(args, rows, class_names, output_dir):
             writer.writerow(row | {columns[name]: p for name, p in row.get("probabilities", {}).items()})
     else:
         done = sum("error" not in row for row in rows)
-        where = "" if args.no_pictures else f"; annotated in {printable(command_line.shown(output_dir))}"
+        where = "" if args.no_pictures or not done else f"; annotated in {printable(command_line.shown(output_dir))}"
         print(f"{done} of {len(rows)} pictures{where}")
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import os
 import shutil
 import sys
 import tempfile
@@ -66,7 +67,7 @@ def export(task, args, forward, networks, family, photos=None, note=""):
     network = trained.Network(forward, run, checkpoint, CPU, args.raw)
     session = _answers(network, data.test)
     run = dataclasses.replace(run, test_accuracy=session.accuracy)
-    if args.raw or str(checkpoint) != checkpoints.latest(checkpoint.parent):  # the validation accuracy is of others
+    if args.raw or not trained.is_measured(run, checkpoint):
         run = dataclasses.replace(run, validation_accuracy=None)
     with (
         tempfile.TemporaryDirectory() as temporary,
@@ -74,7 +75,8 @@ def export(task, args, forward, networks, family, photos=None, note=""):
         forms.served(forward, run, checkpoint, args.raw, photos) as served,
     ):
         work = Path(temporary)
-        forms.prepare(work, served, data)
+        with writing(work, (OSError, tf.errors.OpError)):
+            forms.prepare(work, served, data)
         runs.write(new, run)  # also for the checks of weights
         result = exported.Export(
             about=network.about, task=task, step=served.step, weights=weights, digest=_digest(run, served.arrays),
@@ -171,8 +173,9 @@ def _with_kept(folder, new, result, failed):
     """The Export with the forms of the same weights that an earlier one left, and this one was not asked for."""
     kept = {}
     if (folder / exported.EXPORT).exists():
-        before = exported.read(folder)
-        kept = before.forms if before.digest == result.digest else {}
+        with contextlib.suppress(UserError):  # a damaged one, or of an older version
+            before = exported.read(folder)
+            kept = before.forms if before.digest == result.digest else {}
     kept = {name: check for name, check in kept.items() if name not in [*result.forms, *failed]}
     for name in kept:
         copy = shutil.copytree if (folder / name).is_dir() else shutil.copy
@@ -197,6 +200,8 @@ def _checkpoint(task, args):
     try:
         folder = checkpoints.newest(args.checkpoint_dir, task, args.network, args.dataset, wait=False)
     except UserError:
+        if args.checkpoint_dir != command_line.CHECKPOINT_DIR:
+            raise
         folder = command_line.CHECKPOINT_DIR / task / runs.PRETRAINED
         run = runs.read(folder)
         if args.network not in (None, run.network) or not (args.dataset is None or run.is_on(args.dataset)):
@@ -209,7 +214,8 @@ def _replaced(folder):
     """A folder that the block fills, and that takes the place of another then; if the block fails, nothing changes."""
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as temporary:
+        beside = tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent)
+    with beside as temporary:
         new = Path(temporary, "new")
         new.mkdir()
         yield new
@@ -231,9 +237,11 @@ def _digest(run, arrays):
 
 
 def _check_is_ours(folder):
-    """Raises UserError for a folder that holds what no export wrote: it would be lost."""
+    """Raises UserError for a folder that holds what no export wrote, which would be lost, or cannot be replaced."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name another --output-dir")
+    if os.path.ismount(folder) or Path.cwd().is_relative_to(folder):
+        raise UserError(f"{folder} is a mount or the folder that you are in; name a new one in it as --output-dir")
     names = {path.name for path in folder.iterdir()} if folder.exists() else set()
     strange = sorted(names - {name for files in forms.FILES.values() for name in files} - set(BESIDE))
     if strange or names and exported.EXPORT not in names:

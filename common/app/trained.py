@@ -40,8 +40,7 @@ class Network:
 
 def about(run, checkpoint):
     """The exported.About of a run, at a checkpoint of its."""
-    known = checkpoint.suffix == ".npz" or str(checkpoint) == checkpoints.latest(checkpoint.parent)
-    accuracy = run.validation_accuracy if known else None
+    accuracy = run.validation_accuracy if checkpoint.suffix == ".npz" or is_measured(run, checkpoint) else None
     return exported.About(
         network=run.network,
         dataset=run.dataset,
@@ -52,6 +51,12 @@ def about(run, checkpoint):
         mirrors=run.mirrors,
         accuracy=f"validation accuracy {'not known' if accuracy is None else f'{accuracy:.4f}'}",
     )
+
+
+def is_measured(run, checkpoint):
+    """Whether the validation accuracy in run.json is of a checkpoint: of the newest, unless a signal made that."""
+    path = str(checkpoint)
+    return path == checkpoints.latest(checkpoint.parent) and run.is_validated(checkpoints.step(path))
 
 
 def find(task, args, forward, networks):

@@ -82,7 +82,8 @@ def load(family, name, data_dir, folder=""):
 
 def check_name(family, name):
     """Raises UserError for a name that is no data set of the family, and no file or folder."""
-    if name not in family and not Path(name).exists():
+    of_another = any(name in others for others in FAMILIES.values())  # ./mnist means a folder all the same
+    if name not in family and (of_another or not Path(name).exists()):
         wanted = f"choose from {', '.join(family)}, or give a folder with one sub-folder a class, a table or TFRecords"
         raise UserError(f"there is no data set {name!r}, and no such file; {wanted}")
 

@@ -55,7 +55,8 @@ _one_large = threading.Lock()
 def expand(patterns, output_dir=None):
     """The pictures that files, folders and globs name: a list of paths, each once, those of a folder sorted.
 
-    A folder gives the files in it and below it whose ending is a picture's, but not those below it in output_dir.
+    A folder gives the files in it and below it whose ending is a picture's, but not hidden ones, nor those below it in
+    output_dir.
     """
     own = output_dir and Path(output_dir).resolve()
     paths = []
@@ -69,16 +70,24 @@ def expand(patterns, output_dir=None):
         elif os.path.exists(path) or not glob.has_magic(pattern):  # noqa: PTH110 (as above)
             paths.append(path)  # one that is not there is told where it is read
         else:  # a shell that leaves globs to the program, or quotes
-            paths += sorted(map(Path, glob.glob(pattern, recursive=True))) or [path]  # noqa: PTH207 (absolute patterns too)
+            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute patterns too)
+            paths += expand(matches, output_dir) or [path]
     return list(dict.fromkeys(paths))
 
 
 def _below(folder):
     """The pictures in a folder and below it, sorted, and the folders that may not be read: told where they are read."""
     paths = []
-    for place, _, names in os.walk(folder, onerror=lambda error: paths.append(Path(error.filename))):
+    for place, folders, names in os.walk(folder, onerror=lambda error: paths.append(Path(error.filename))):
+        folders[:] = [name for name in folders if not hidden(name)]
+        names = [name for name in names if not hidden(name)]
         paths.extend(Path(place, name) for name in names if Path(name).suffix.lower() in ENDINGS)
     return sorted(paths)
+
+
+def hidden(name):
+    """Whether a file or folder in a folder of pictures is none of the user's."""
+    return name.startswith(".") or name == "__MACOSX"  # what macOS adds to archives
 
 
 def read(source, name=None):
@@ -172,7 +181,8 @@ def _small_rgb(image):
     if image.mode == "RGB" and not image.has_transparency_data:
         small.paste(image if factor == 1 else image.reduce(factor))
         return small
-    scale = _grey_scale(image) if image.mode in ("I", "F") and image.format != "PPM" else (0, 257)  # of 16 bits
+    of_16_bits = image.mode.startswith("I;16") or image.mode == "I" and image.format == "PPM"
+    scale = (0, 257) if of_16_bits or image.mode not in ("I", "F") else _grey_scale(image)
     for top, strip in _strips(image, factor):
         small.paste(_rgb(strip, *scale).reduce(factor), (0, top // factor))
     return small
@@ -191,7 +201,7 @@ def _grey_scale(image):
     for _, strip in _strips(image):
         values = np.asarray(strip)
         values = values[np.isfinite(values)]
-        low, high = min(low, values.min(initial=0)), max(high, values.max(initial=0))
+        low, high = min(low, float(values.min(initial=0))), max(high, float(values.max(initial=0)))
     white = next((white for white in WHITES if low >= 0 and high <= white), high)
     return low, max(white - low, 1e-30) / 255
 

@@ -49,6 +49,10 @@ def find(source):
     Raises UserError where there are not two classes, and where one has no file.
     """
     path = Path(source)
+    try:
+        str(path.resolve()).encode()  # JSON is to name it
+    except UnicodeEncodeError:
+        raise UserError(f"{printable(path.resolve())} is not in UTF-8; rename it") from None
     if path.is_dir():
         examples, notices = _records(path) if foreign_records.files(path) else _folder(path)
     elif path.suffix.lower() in tables.ENDINGS and path.is_file():
@@ -112,19 +116,15 @@ def _files(folder, notices):
 
     for place, folders, names in os.walk(folder, followlinks=True, onerror=tell):
         real = os.path.realpath(place)
-        folders[:] = [] if real in seen else sorted(name for name in folders if not _hidden(name))
+        folders[:] = [] if real in seen else sorted(name for name in folders if not pictures.hidden(name))
         if real not in seen:
-            yield from (os.path.join(place, name) for name in sorted(names) if not _hidden(name))  # noqa: PTH118
+            yield from (os.path.join(place, name) for name in sorted(names) if not pictures.hidden(name))  # noqa: PTH118
         seen.add(real)
-
-
-def _hidden(name):
-    return name.startswith(".") or name == "__MACOSX"  # what macOS adds to archives
 
 
 def _inside(folder):
     """The names of the folders, and of the pictures, in a folder."""
-    names = sorted(name for name in os.listdir(folder) if not _hidden(name))  # noqa: PTH208
+    names = sorted(name for name in os.listdir(folder) if not pictures.hidden(name))  # noqa: PTH208
     folders = [name for name in names if (folder / name).is_dir()]
     return folders, [n for n in names if Path(n).suffix.lower() in pictures.ENDINGS and n not in folders]
 

@@ -79,14 +79,20 @@ def _columns(path, rows, find_file):
     if width < 2:
         raise UserError(f"{path} needs two columns or more: a picture and its label in each row")
     header = [field.strip().casefold() for field in rows[0]]
-    named = not any(map(find_file, rows[0])) and any(name in header for name in PICTURE_COLUMNS + LABEL_COLUMNS)
+    # A label such as 7 may be 7.png without its ending: that counts only where no name has one.
+    whole = any(find_file(field, whole=True) for row in rows[:100] for field in row)
+
+    def is_file(field):
+        return find_file(field, whole) is not None
+
+    named = not any(map(is_file, rows[0])) and any(name in header for name in PICTURE_COLUMNS + LABEL_COLUMNS)
 
     def column(names):
         return next((header.index(name) for name in names if name in header), None) if named else None
 
     picture, label = column(PICTURE_COLUMNS), column(LABEL_COLUMNS)
     if picture is None:
-        found = [sum(bool(find_file(row[i])) for row in rows[:100] if i < len(row)) for i in range(width)]
+        found = [sum(is_file(row[i]) for row in rows[:100] if i < len(row)) for i in range(width)]
         picture = max((i for i in range(width) if i != label), key=lambda i: found[i])
     if label is None:
         if width > 2:
@@ -104,14 +110,14 @@ class _Files:
             path = self._key(os.path.relpath(file, root))
             self._by_path[path] = file
             for key in {path, os.path.splitext(path)[0]}:  # noqa: PTH122 (a hundred thousand of them)
-                self._by_name[os.path.basename(key)].append((key, file))  # noqa: PTH119
+                self._by_name[os.path.basename(key)].append((key, file, key == path))  # noqa: PTH119
 
     @staticmethod
     def _key(name):
         return os.path.normpath(unicodedata.normalize("NFC", name.replace("\\", "/")))
 
-    def __call__(self, name):
-        """The path of a file, or None."""
+    def __call__(self, name, whole=False):
+        """The path of a file, or None. whole: a name without its ending means none."""
         if not name.strip():
             return None
         key = self._key(name.strip())
@@ -121,5 +127,6 @@ class _Files:
         if os.path.isfile(there):  # noqa: PTH113
             return self._by_path.get(self._key(os.path.relpath(there, self._root)), there)
         named = self._by_name.get(os.path.basename(key), ())  # noqa: PTH119
+        named = [(path, file) for path, file, is_whole in named if is_whole or not whole]
         found = {file for path, file in named if f"/{path}".endswith(f"/{key}") or key.endswith(f"/{path}")}
         return found.pop() if len(found) == 1 else None

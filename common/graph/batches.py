@@ -168,6 +168,8 @@ def random_crop(images, step, seed, padding, size):
     side = images.shape.as_list()[1]
     if not padding and size == side:
         return images
+    if padding >= side:
+        raise UserError(f"padding={padding} needs images of more than {padding} pixels, not {side}×{side}")
     with tf.name_scope("random_crop"):
         places = side + 2 * padding - size + 1
         corner = _drawn(images, (seed, step, "crop"), each=[2], minval=0, maxval=places, dtype=tf.int32)

@@ -45,7 +45,8 @@ def what_all_share(run):
     own = {"dataset_folder", "dataset_source", "start_from", "test_accuracy", *MEASURED}
     digest = hashlib.sha256()
     for path in sorted(path for room in ("common", "mnist", "cifar10") for path in (ROOT / room).rglob("*.py")):
-        digest.update(path.read_bytes())
+        if path.is_file():  # an editor's lock is a link to nothing
+            digest.update(path.read_bytes())
     return {key: value for key, value in _flat(run).items() if key not in own} | {"program": digest.hexdigest()[:12]}
 
 

@@ -1,6 +1,7 @@
 """The command line of the trainers: their flags, the data set and the recipe that these ask for."""
 
 import argparse
+import re
 from pathlib import Path
 
 from common import command_line
@@ -11,9 +12,11 @@ from common.graph import device
 from common.training import checkpoints, runs
 from common.training import recipe as recipes
 
+OWN = dict(images=1000, size=32, learnt=True)  # of pictures of one's own, before they are counted
 
-def parser(description, networks, family):
-    """The command line of a trainer. networks: modules by name, the default first. family: of data sets."""
+
+def parser(description, task, networks, family):
+    """The command line of a task's trainer. networks: modules by name, the default first. family: of data sets."""
     parser = command_line.parser(description, list(networks), list(family))
     command_line.add_data_dir(parser)
     whole = command_line.positive(int)
@@ -42,7 +45,7 @@ def parser(description, networks, family):
         "--profile", metavar="STEP", type=whole, help="record time and memory of each operation in this step"
     )
     parser.add_argument("--only-pack", action="store_true", help="pack your own pictures, and do not train")
-    parser.epilog = _recipe_table(networks)
+    parser.epilog = _recipe_table(task, networks, family)
     return parser
 
 
@@ -61,17 +64,19 @@ def parse(parser, task, networks, family):
         if value is not None and value is not False:  # 0 is given
             flag = flag.replace("_", "-")
             raise UserError(f"--{flag} needs --dataset with a folder, a table or TFRecords of your own pictures")
-    pretrained = CHECKPOINT_DIR / task / runs.PRETRAINED
-    known = runs.read(pretrained).network if args.own and checkpoints.latest(pretrained) else None
+    pretrained, known = CHECKPOINT_DIR / task / runs.PRETRAINED, _learnt(task, args.own)
     args.network = args.network or known or next(iter(networks))
     if args.start_from is None:
         args.start_from = "pretrained" if args.network == known else "none"
     if args.start_from != "none":
-        args.start_from = checkpoints.named(pretrained if args.start_from == "pretrained" else args.start_from)
+        path = pretrained if args.start_from == "pretrained" else Path(args.start_from)
+        # A run that goes on needs it no more, and who trained it may have deleted it by now.
+        was_there = path.parent.is_dir() and re.fullmatch(r"model\.ckpt-\d+", path.name)
+        args.start_from = path if was_there else checkpoints.named(path)
     args.device = device.resolve_all(args.device)
     device.check_precision(args.precision, args.device)
     recipe = networks[args.network].RECIPE
-    recipe = recipe.for_own(1000, 32, learnt=True) if args.own else recipe
+    recipe = recipe.for_own(**OWN) if args.own else recipe
     recipes.change(recipe, args.set)  # fails before packing, which may take long
     return args
 
@@ -102,12 +107,24 @@ def load(args, networks, family, readers, size, reading=None):
     return data
 
 
-def _recipe_table(networks):
+def _learnt(task, own):
+    """The network whose weights training on pictures of one's own begins with; None for other data."""
+    pretrained = CHECKPOINT_DIR / task / runs.PRETRAINED
+    return runs.read(pretrained).network if own and checkpoints.latest(pretrained) else None
+
+
+def _recipe_table(task, networks, family):
     """For --help: the recipe of the network that the command line names, or of the default one."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     parser.add_argument("--network", choices=networks)
+    parser.add_argument("--dataset")
     try:
-        name = parser.parse_known_args()[0].network or next(iter(networks))
+        args = parser.parse_known_args()[0]
     except argparse.ArgumentError:  # told by the parser of all flags
         return ""
-    return f"the recipe of {name}, for --set:\n{recipes.table(networks[name].RECIPE)}"
+    own = bool(args.dataset) and args.dataset not in family
+    name = args.network or _learnt(task, own) or next(iter(networks))
+    recipe, data = networks[name].RECIPE, ""
+    if own:
+        recipe, data = recipe.for_own(**OWN), f" on {OWN['images']:,} pictures of your own"
+    return f"the recipe of {name}{data}, for --set:\n{recipes.table(recipe)}"

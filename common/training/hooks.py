@@ -161,7 +161,8 @@ class StopOnSignal(tf.train.SessionRunHook):
             numbers.append(signal.SIGHUP)
         self._terminals = [stream for stream in (sys.stdout, sys.stderr) if stream.isatty()]
         self._seen, self._wakeup = os.pipe()
-        os.set_blocking(self._wakeup, False)
+        if os.name == "posix":  # as set_wakeup_fd() wants it there
+            os.set_blocking(self._wakeup, False)
         self._wakeup_before = signal.set_wakeup_fd(self._wakeup)
         self._before = {number: signal.signal(number, self._on_signal) for number in numbers}
         threading.Thread(target=self._tell, daemon=True).start()
@@ -177,15 +178,16 @@ class StopOnSignal(tf.train.SessionRunHook):
         """Says at once that a signal was seen: _on_signal is called only when the step has ended."""
         told = []
         while byte := os.read(self._seen, 1):
-            if byte in told:
-                os._exit(128 + byte[0])
-            told.append(byte)
-            name = signal.Signals(byte[0]).name
+            name, again = signal.Signals(byte[0]).name, byte in told
+            first = f"this step ends and is saved; {name} again stops at once"
             try:
-                tqdm.write(f"{name}: this step ends and is saved; {name} again stops at once", sys.stderr)
+                tqdm.write(f"{name}: {'stopped before this step was saved' if again else first}", sys.stderr)
             except OSError:  # the terminal is gone
                 for terminal in self._terminals:
                     print_nowhere(terminal)
+            if again:
+                os._exit(128 + byte[0])
+            told.append(byte)
         os.close(self._seen)
 
     def _on_signal(self, number, frame):

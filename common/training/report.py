@@ -33,7 +33,7 @@ class Report(CountSteps):
         if self.step == 0 and self._checkpoint_dir:
             self._log.add_summary(_compared_by(self._run), 0)
         self._correct = 0.0  # sum of the batches' accuracies since the last report
-        self._reported = self.step
+        self._reported = self.begun = self.step
         self._started = self._reported_at = time.perf_counter()
         self._bar = tqdm(
             total=self._run.steps, initial=self.step, bar_format="{n}/{total} {bar} {remaining} left{postfix}",
@@ -41,7 +41,7 @@ class Report(CountSteps):
         )
 
     def is_due(self, step):
-        return step % self._run.recipe.save_steps == 0 or step == self._run.steps
+        return self._run.is_validated(step)
 
     def before_run(self, run_context):
         return tf.train.SessionRunArgs(self._fetches)

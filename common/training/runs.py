@@ -20,6 +20,7 @@ import numpy as np
 from msgspec import Meta
 
 LOCK = "trainer.lock"
+PATTERN = set("*?[") | ({"\\"} if os.name == "posix" else set())  # characters of one, in a path
 PRETRAINED = "pretrained"  # the folder of the network that comes with the repository
 MEND = "put back the one that was beside the weights, or delete the folder and train again"
 
@@ -72,6 +73,10 @@ class Run(Generic[R]):
     def mirrors(self):
         """Whether a mirror image shows the same class: of pictures of one's own, as letters, only the recipe knows."""
         return bool(self.recipe.mirror or not self.dataset_folder)
+
+    def is_validated(self, step):
+        """Whether there is a validation at a step: where a signal stops the run, there is none."""
+        return step % self.recipe.save_steps == 0 or step == self.steps
 
     def is_on(self, dataset):
         """Whether a user means its data set: by its name, or the path of the pictures, or of what was packed."""
@@ -184,8 +189,13 @@ def read_as(recipe_type, directory):
 def lock(directory):
     """Makes the folder and locks it for the trainer, until released or the process ends, however it ends.
 
-    Raises UserError if another trainer has it.
+    Raises UserError if another trainer has it, or its name would mean others to TensorFlow, too.
     """
+    if special := PATTERN & set(str(directory)):
+        raise UserError(
+            f"{directory} has {' '.join(sorted(special))} in its name, which TensorFlow takes for a pattern where it "
+            "reads and deletes checkpoints; choose another --checkpoint-dir"
+        )
     directory.mkdir(parents=True, exist_ok=True)
     try:
         return filelock.FileLock(directory / LOCK).acquire(timeout=2)  # seconds; a tester looks in for a moment

@@ -16,7 +16,7 @@ def weights(run, ema, checkpoint_dir):
     """
     if not run.start_from or checkpoints.latest(checkpoint_dir):
         return None
-    path = ROOT / run.start_from
+    path = (ROOT / run.start_from).resolve()
     held = restoring.read(path)
     variables = list(dict.fromkeys(tf.trainable_variables() + tf.moving_average_variables() + tf.model_variables()))
     taken = {}  # name in the checkpoint: variable

@@ -76,7 +76,8 @@ def begin(run, checkpoint_dir, workers=cluster.ALONE):
     if workers.is_chief:
         done = checkpoints.step(checkpoints.newest_whole(checkpoint_dir))
     done = workers.exchange(done)[0]
-    workers.check_alike(agreement.what_all_share(run))
+    if workers.size > 1:
+        workers.check_alike(agreement.what_all_share(run))
     if not workers.is_chief:
         return done < run.steps
     if done < run.steps:
@@ -161,7 +162,8 @@ def finish(run, report, stopped_by, checkpoint_dir, log_dir):
     calibrated = calibration.at(report.temperature, probabilities)
     before, after = (calibration.expected_error(p, labels) for p in (probabilities, calibrated))
     accuracies = f"validation {report.validation.text} (EMA)"
-    print(f"{title}: {accuracies} at step {report.step}, {report.seconds:.0f} s of training")
+    since = f" since step {report.begun}" if report.begun else ""
+    print(f"{title}: {accuracies} at step {report.step}, {report.seconds:.0f} s of training{since}")
     print(f"calibration {before:.2%} expected error, {after:.2%} at temperature {report.temperature:.2f} (validation)")
     print(f"checkpoint  {shown(checkpoints.latest(checkpoint_dir))}")
     from common.training import plots  # matplotlib, which takes a second to import, is not needed before
