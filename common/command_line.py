@@ -42,7 +42,8 @@ def run(main):
         inner = re.search(r"\bUserError: (.+)", str(error))  # of a function that a graph called
         told = inner and inner[1]
         if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which is not imported here
-            told = f"the memory is not enough, {str(error).partition(chr(10))[0]}; set a smaller batch_size, or --size"
+            first_line = str(error).partition("\n")[0]
+            told = f"the memory is not enough, {first_line}; set a smaller batch_size, or --size"
         if not told:
             raise
         print(f"error: {told}", file=sys.stderr)

@@ -186,8 +186,7 @@ def trained_run(root, task, data, network, steps=3):
     recipe = networks[network].RECIPE
     recipe = dataclasses.replace(recipe, batch_size=24, warmup_steps=10, moving_average_decay=0.8, learning_rate=0.1)
     train(backward, folder, data, recipe, steps, network)
-    run = described(network, data, recipe, steps)
-    runs.write(folder, dataclasses.replace(run, temperature=1.7))
+    runs.write(folder, dataclasses.replace(described(network, data, recipe, steps), temperature=1.7))
     return folder
 
 

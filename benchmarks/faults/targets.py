@@ -12,13 +12,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+from benchmarks.faults.run_targets import (
+    checkpoint_data,
+    checkpoint_index,
+    export_json,
+    one_file,
+    run_json,
+    weights_npz,
+)
 from cifar10 import picture_to_input as photo_to_input
-from common.app import classifier, exported, page
+from common.app import classifier, page
 from common.data import cifar10_files, download, foreign_records, mnist_files, pictures, records, shards, tables
 from common.errors import UserError
-from common.training import restoring, runs
 from mnist import picture_to_input
-from mnist.forward import NETWORKS
 
 import msgspec
 import numpy as np
@@ -26,7 +32,6 @@ import tensorflow.compat.v1 as tf
 from PIL import Image, ImageDraw
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-PRETRAINED = Path(__file__).resolve().parents[2] / "checkpoints" / "mnist" / runs.PRETRAINED
 TOKENS = [  # that are put into contents, beside what is drawn
     b"\0", b"\xff" * 4, b"\xff" * 8, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x80\0\0\0", b"\0\0\0\x01",
     b"\n", b"\r", b'"', b"'", b"\\", b"%00", b"../", b"{", b"}", b"[", b"]", b",", b";", b"\t", b"\xef\xbb\xbf",
@@ -134,7 +139,7 @@ def _read_records(path):
 def tf_records(folder):
     """TFRecords of others."""
     name = "file.tfrecord"
-    return _one_file(
+    return one_file(
         folder, name, lambda f: _records(f / name, [*_examples()] * 2), lambda f: _read_records(f / name)
     )
 
@@ -166,76 +171,11 @@ def _read_packed(folder):
 
 
 def packed_description(folder):
-    return _one_file(folder, records.DATASET, _packed, _read_packed)
+    return one_file(folder, records.DATASET, _packed, _read_packed)
 
 
 def packed_shard(folder):
-    return _one_file(folder, "train-00000-of-00001.tfrecord", _packed, _read_packed)
-
-
-def _one_file(folder, name, make, read):
-    """The target that is one of the files that make(folder) makes, and read(folder) reads."""
-    make(folder)
-    path = folder / name
-
-    def read_one(content):
-        path.unlink()  # what is mapped stays as it was
-        path.write_bytes(content)
-        read(folder)
-
-    return [path.read_bytes()], read_one
-
-
-def run_json(folder):
-    return _one_file(
-        folder, "run.json", lambda f: shutil.copy(PRETRAINED / "run.json", f), lambda f: runs.read(f, NETWORKS)
-    )
-
-
-def export_json(folder):
-    about = exported.About(
-        network="n", dataset="d", title="t", class_names=("a", "b"), image_shape=(28, 28, 1), reading="", mirrors=True,
-        accuracy="99 %",
-    )  # fmt: skip
-    check = exported.Check(bytes=5, difference=1e-7, same=1.0, accuracy=0.9)
-    export = exported.Export(
-        about=about, task="mnist", step=9, weights="averaged", digest="0", dataset_title="D", dataset_source="",
-        images=9, accuracy=0.9, forms={"model.onnx": check},
-    )  # fmt: skip
-    name = exported.EXPORT
-    return _one_file(folder, name, lambda f: (f / name).write_bytes(msgspec.json.encode(export)), exported.read)
-
-
-def _weights(folder):
-    with tf.Graph().as_default(), tf.Session() as session:
-        ones, shapes = tf.ones_initializer(), {"w": [3, 2], "deep/b": [2]}
-        variables = {name: tf.get_variable(name, shape, initializer=ones) for name, shape in shapes.items()}
-        session.run(tf.global_variables_initializer())
-        tf.train.Saver(variables).save(session, str(folder / "model.ckpt-1"), write_meta_graph=False)
-        np.savez(folder / "weights.npz", **session.run(variables))
-        return variables
-
-
-def _weights_file(folder, name, path):
-    variables = {}
-
-    def read(folder):
-        restoring.check(variables, folder / path)
-        restoring.read(folder / path)
-
-    return _one_file(folder, name, lambda f: variables.update(_weights(f)), read)
-
-
-def weights_npz(folder):
-    return _weights_file(folder, "weights.npz", "weights.npz")
-
-
-def checkpoint_index(folder):
-    return _weights_file(folder, "model.ckpt-1.index", "model.ckpt-1")
-
-
-def checkpoint_data(folder):
-    return _weights_file(folder, "model.ckpt-1.data-00000-of-00001", "model.ckpt-1")
+    return one_file(folder, "train-00000-of-00001.tfrecord", _packed, _read_packed)
 
 
 def _picture(form):

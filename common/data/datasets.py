@@ -82,9 +82,10 @@ def load(family, name, data_dir, folder=""):
 
 def check_name(family, name):
     """Raises UserError for a name that is no data set of the family, and no file or folder."""
-    of_another = any(name in others for others in FAMILIES.values())  # ./mnist means a folder all the same
-    if name not in family and (of_another or not Path(name).exists()):
-        wanted = f"choose from {', '.join(family)}, or give a folder with one sub-folder a class, a table or TFRecords"
+    wanted = f"choose from {', '.join(family)}, or give a folder with one sub-folder a class, a table or TFRecords"
+    if name not in family and any(name in others for others in FAMILIES.values()):  # the code's folder, perhaps
+        raise UserError(f"the data set {name!r} is of another task; {wanted}, such as ./{name}")
+    if name not in family and not Path(name).exists():
         raise UserError(f"there is no data set {name!r}, and no such file; {wanted}")
 
 

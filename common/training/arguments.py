@@ -71,8 +71,8 @@ def parse(parser, task, networks, family):
     if args.start_from != "none":
         path = pretrained if args.start_from == "pretrained" else Path(args.start_from)
         # A run that goes on needs it no more, and who trained it may have deleted it by now.
-        was_there = path.parent.is_dir() and re.fullmatch(r"model\.ckpt-\d+", path.name)
-        args.start_from = path if was_there else checkpoints.named(path)
+        may_be_gone = path.parent.is_dir() and re.fullmatch(r"model\.ckpt-\d+", path.name)
+        args.start_from = path if may_be_gone else checkpoints.named(path)
     args.device = device.resolve_all(args.device)
     device.check_precision(args.precision, args.device)
     recipe = networks[args.network].RECIPE

@@ -98,6 +98,6 @@ def _is_float16(path):
 
 def _unreadable(path, error):
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if "[" in str(path):
+    if "[" in str(path) and Path(path).suffix != WEIGHTS:
         reason = "TensorFlow finds none below a folder with [ in its name; rename the folder"
     return Unreadable(f"cannot read the checkpoint {path}: {reason}")
