@@ -77,7 +77,7 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE,
                 # Logits.
                 first = data.train.images[: INITIAL_PIXELS // run.image_size**2]
                 initial = initial_values(run.network, first, mean, std)
-                x = batches.standardize(images, mean, std)
+                x = batches.standardize(images, mean, std, run.precision)
                 with optimization.initialized(recipe):
                     regularizer = optimization.regularizer(recipe)
                     logits = forward(x, True, regularizer, run.network, len(run.class_names), **initial)
@@ -147,7 +147,7 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE,
             called,
             scaffold,
             workers.target,
-            workers.config or device.session_config(devices, run.precision),
+            workers.config or device.session_config(devices),
             checkpoint_dir and str(checkpoint_dir),
         ) as session,
     ):
@@ -188,7 +188,7 @@ def main():
     how = *mean_and_std(data.train.images), args.steps, args.seed, args.precision, args.start_from
     run = trainer.describe(args.network, args.recipe, data, *how)
     with (
-        members.join(device.session_config(args.device, args.precision)) as workers,
+        members.join(device.session_config(args.device)) as workers,
         trainer.locked_folders("cifar10", args, run, workers) as (run, checkpoint_dir, log_dir),
     ):
         if not trainer.begin(run, checkpoint_dir, workers):

@@ -19,6 +19,7 @@ from cifar10.networks import (
 from common.errors import UserError
 
 import numpy as np
+import tensorflow.compat.v1 as tf
 
 IMAGE_SIZE = 32  # pixels, both ways
 NUM_CHANNELS = 3
@@ -41,7 +42,8 @@ NETWORKS = {
 def forward(x, train, regularizer, network, classes, **initial):
     """Builds a network in the current graph.
 
-    x: float32 [batch, height, width, 3], standardised; any batch size. In training, crops of crop_size().
+    x: float32 [batch, height, width, 3], standardised; any batch size. In training, crops of crop_size(). If it is
+    bfloat16 or float16, the network computes in that.
     train: a Python bool: batch statistics, or moving averages.
     regularizer: a function of weights, such as layers.l2(1e-4), whose terms go to the collection "losses"; or None.
     network: one of NETWORKS. classes: how many there are.
@@ -49,7 +51,7 @@ def forward(x, train, regularizer, network, classes, **initial):
     Returns the logits, float32 [batch, classes]. Raises UserError for images that are too small for the network.
     """
     check_size(network, min(x.shape.as_list()[1:3]))
-    return NETWORKS[network].network(x, train, regularizer, classes, **initial)
+    return tf.cast(NETWORKS[network].network(x, train, regularizer, classes, **initial), tf.float32)
 
 
 def check_size(network, side):

@@ -69,7 +69,7 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE,
                 images = batches.random_light(images, step, seed, recipe.brightness, recipe.contrast)
 
                 # Logits.
-                x = batches.standardize(images, run.image_mean, run.image_std)
+                x = batches.standardize(images, run.image_mean, run.image_std, run.precision)
                 with optimization.initialized(recipe):
                     logits = forward(x, True, optimization.regularizer(recipe), run.network, len(run.class_names))
 
@@ -137,7 +137,7 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE,
             called,
             scaffold,
             workers.target,
-            workers.config or device.session_config(devices, run.precision),
+            workers.config or device.session_config(devices),
             checkpoint_dir and str(checkpoint_dir),
         ) as session,
     ):
@@ -158,7 +158,7 @@ def main():
     how = IMAGE_MEAN, IMAGE_STD, args.steps, args.seed, args.precision, args.start_from
     run = trainer.describe(args.network, args.recipe, data, *how)
     with (
-        members.join(device.session_config(args.device, args.precision)) as workers,
+        members.join(device.session_config(args.device)) as workers,
         trainer.locked_folders("mnist", args, run, workers) as (run, checkpoint_dir, log_dir),
     ):
         if not trainer.begin(run, checkpoint_dir, workers):

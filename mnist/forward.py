@@ -5,6 +5,8 @@ Each is a file in networks/, with its recipe.
 
 from mnist.networks import convnet, deep, fully_connected, lenet5, mechanics, softmax
 
+import tensorflow.compat.v1 as tf
+
 IMAGE_SIZE = 28  # pixels, both ways
 NUM_CHANNELS = 1
 
@@ -21,10 +23,11 @@ NETWORKS = {
 def forward(x, train, regularizer, network, classes):
     """Builds a network in the current graph.
 
-    x: float32 [batch, height, width, 1], 0 (paper) to 1 (ink); any batch size.
+    x: float32 [batch, height, width, 1], 0 (paper) to 1 (ink); any batch size. If it is bfloat16 or float16, the
+    network computes in that.
     train: a Python bool: batch statistics and dropout, or moving averages and none.
     regularizer: a function of weights, such as layers.l2(1e-4), whose terms go to the collection "losses"; or None.
     network: one of NETWORKS. classes: how many there are.
     Returns the logits, float32 [batch, classes].
     """
-    return NETWORKS[network].network(x, train, regularizer, classes)
+    return tf.cast(NETWORKS[network].network(x, train, regularizer, classes), tf.float32)

@@ -24,16 +24,19 @@ def run(*fetches):
 
 
 def check_convolution_gradients(size, channels_in, channels, kernel, stride, padding):
-    """Those of layers.conv2d, as on CPUs with AVX-512 and without, against those of tf.nn.conv2d, on random images."""
-    for avx2_at_most in (False, True):
-        with mock.patch.object(layers, "AVX2_AT_MOST", avx2_at_most):
+    """Those of layers.conv2d, as on three kinds of CPUs, against those of tf.nn.conv2d, on random images."""
+    for avx2_at_most, amx in ((False, False), (True, False), (False, True)):
+        with (
+            mock.patch.object(layers, "AVX2_AT_MOST", avx2_at_most),
+            mock.patch.object(layers, "_on_amx", lambda x, amx=amx: amx),
+        ):
             _check_convolution_gradients(size, channels_in, channels, kernel, stride, padding)
 
 
 def _check_convolution_gradients(size, channels_in, channels, kernel, stride, padding):
     random = np.random.default_rng(0)
     with tf.Graph().as_default():
-        x = tf.constant(random.normal(size=[4, size, size, channels_in]), tf.float32)
+        x = tf.constant(random.normal(size=[8, size, size, channels_in]), tf.float32)
         y = layers.conv2d(x, channels, kernel, None, "conv", bias=None, stride=stride, padding=padding)
         dy = tf.constant(random.normal(size=y.shape.as_list()), tf.float32)
         w = tf.trainable_variables()[0]
@@ -46,7 +49,7 @@ def _check_convolution_gradients(size, channels_in, channels, kernel, stride, pa
     ("kernel", "stride", "padding"),
     [(3, 1, "SAME"), (3, 1, BEFORE_POOLING), (2, 1, "SAME"), (5, 2, "SAME"), (7, 1, "VALID"), (7, 2, "VALID")]
 )
-@pytest.mark.parametrize("size", [15, 9])
+@pytest.mark.parametrize("size", [15, 9, 7])
 def test_convolution_gradient_is_the_stock_one(size, kernel, stride, padding):
     check_convolution_gradients(size, 3, 8, kernel, stride, padding)
 
@@ -59,6 +62,15 @@ def test_gradient_for_the_weights_of_small_maps_is_a_forward_convolution_without
             tf.gradients(y, tf.trainable_variables())
             types = [op.type for op in graph.get_operations()]
             assert types.count("Conv2DBackpropFilter") == expected
+
+
+@pytest.mark.parametrize(("size", "columns"), [(7, 32), (6, 28), (3, 32), (8, 8)])
+def test_small_images_lie_side_by_side_for_the_gradient_for_the_weights_on_amx(size, columns, graph):
+    with mock.patch.object(layers, "AVX2_AT_MOST", False), mock.patch.object(layers, "AMX", True):
+        y = layers.conv2d(tf.zeros([16, size, size, 3], tf.bfloat16), 4, 3, None, "conv")
+        tf.gradients(y, tf.trainable_variables())
+    [operation] = [op for op in graph.get_operations() if op.type == "Conv2DBackpropFilter"]
+    assert operation.inputs[0].shape[2] == columns
 
 
 @pytest.mark.slow

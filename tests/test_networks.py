@@ -157,6 +157,17 @@ def test_any_batch_size(task, name):
             assert session.run(logits, {x: np.zeros([n, *x.shape.as_list()[1:]])}).shape == (n, 10)
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize(("task", "name"), NETWORKS)
+def test_computes_in_the_type_of_the_images(task, name, precision):
+    x = tf.zeros([8, *images(task).shape.as_list()[1:]], precision)
+    logits = task.forward(x, True, None, name, 10)
+    gradients = tf.gradients(tf.reduce_mean(tf.square(logits)), tf.trainable_variables())
+    assert {tensor.dtype for tensor in (logits, *gradients)} == {tf.float32}
+    products = [op for op in tf.get_default_graph().get_operations() if op.type in ("Conv2D", "MatMul")]
+    assert {op.outputs[0].dtype for op in products} == {tf.as_dtype(precision)}
+
+
 @pytest.mark.parametrize(("task", "name"), NETWORKS)
 def test_any_number_of_classes_changes_the_last_layer_only(task, name):
     shapes = {}

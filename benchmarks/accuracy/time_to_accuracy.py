@@ -3,6 +3,7 @@
     python benchmarks/accuracy/time_to_accuracy.py mnist                          # 99.2 % and 99.5 %, three seeds
     python benchmarks/accuracy/time_to_accuracy.py cifar10                        # 82.6 % and 87 %, takes a day
     python benchmarks/accuracy/time_to_accuracy.py cifar10 --networks bn_convnet --seeds 1 --limit 3000
+    python benchmarks/accuracy/time_to_accuracy.py mnist --networks convnet --precision bfloat16
 
 Each run is TASK/backward.py in a temporary folder, with its own recipe, but a checkpoint and with it a validation more
 often: that costs time, which is counted. The checkpoints are linked away as they come and tested afterwards, so that
@@ -26,6 +27,7 @@ sys.path[0] = str(ROOT)
 from benchmarks import runner
 from common import command_line
 from common.data import datasets
+from common.graph import device
 from common.training import checkpoints, runs, testing
 
 TARGETS = {"mnist": (0.992, 0.995), "cifar10": (0.826, 0.87)}
@@ -37,15 +39,18 @@ SAVE_STEPS = {"convnet": 50, "deep": 300, "bn_convnet": 500}  # others by their 
 TIMES = 10
 
 
-def train(task, network, seed, data_dir, folder, limit):
-    """A run in `folder`, stopped after `limit` seconds; all its checkpoints are in folder/kept."""
+def train(network, seed, args, folder, limit):
+    """A run in `folder`, stopped after `limit` seconds; all its checkpoints are in folder/kept.
+
+    args: of the command line.
+    """
     settings = [f"save_steps={SAVE_STEPS[network]}"] if network in SAVE_STEPS else []
-    command = runner.command(task, network, data_dir, folder, settings, seed)
+    command = runner.command(args.task, network, args.data_dir, folder, settings, seed, args.precision)
     kept = folder / "kept"
     kept.mkdir()
 
     def keep():
-        for index in (folder / "checkpoints" / task / network).glob("*.index"):
+        for index in (folder / "checkpoints" / args.task / network).glob("*.index"):
             if not (kept / index.name).exists():
                 data = index.with_suffix(".data-00000-of-00001")
                 os.link(data, kept / data.name)
@@ -54,11 +59,11 @@ def train(task, network, seed, data_dir, folder, limit):
     runner.run(command, limit, keep)
 
 
-def curve(task, network, seed, data, data_dir, limit):
+def curve(network, seed, data, args, limit):
     """[(seconds of training, test accuracy)] of a run's checkpoints."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        train(task, network, seed, data_dir, folder, limit)
+        folder, task = Path(temporary), args.task
+        train(network, seed, args, folder, limit)
         begun = runner.first_step(folder / "logs" / task / network / "train")
         paths = sorted((p.with_suffix("") for p in (folder / "kept").glob("*.index")), key=checkpoints.step)
         seconds = [Path(f"{p}.index").stat().st_mtime - begun for p in paths]
@@ -75,6 +80,8 @@ def main():
     count, seconds = command_line.positive(int), command_line.positive(float)
     parser.add_argument("--seeds", type=count, default=3, metavar="N", help="runs of each (%(default)s)")
     parser.add_argument("--limit", type=seconds, metavar="SECONDS", help="stop each run after so long")
+    precisions = list(device.PRECISIONS)
+    parser.add_argument("--precision", choices=precisions, default=precisions[0], help="of training (%(default)s)")
     command_line.add_data_dir(parser)
     args = parser.parse_args()
     known, targets = NETWORKS[args.task], TARGETS[args.task]
@@ -82,13 +89,13 @@ def main():
     if unknown := set(networks) - set(known):
         parser.error(f"--networks: {', '.join(unknown)} is none of {', '.join(known)}")
     data = datasets.FAMILIES[args.task][args.task](args.data_dir)
-    print(f"{runner.machine()}; {data.title}")
+    print(f"{runner.machine()}; {data.title}, {args.precision}")
     reached = {network: {target: [] for target in targets} for network in networks}
     slowest = 0.0  # of ours, to the higher target or to its end
     for seed in range(1, args.seeds + 1):
         for network in sorted(networks, key=known.index):
             limit = args.limit or (TIMES * slowest if slowest and network != known[0] else math.inf)
-            points = curve(args.task, network, seed, data, args.data_dir, limit)
+            points = curve(network, seed, data, args, limit)
             print(f"{network}, seed {seed}")
             for at, accuracy in points:
                 print(f"  {at:5.0f} s  {accuracy:.2%}", flush=True)

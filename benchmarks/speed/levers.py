@@ -2,6 +2,7 @@
 
     python benchmarks/speed/levers.py                                # convnet and airbench_slim
     python benchmarks/speed/levers.py --networks lenet5 --rounds 9
+    python benchmarks/speed/levers.py --precision bfloat16           # for CPUs that have instructions for it
 
 Each setting is a process of its own with the graph-mode step of peers.py, and must have the same losses. Five settings
 at a time take turns with the step as it is; a line is the median of a setting as a share of that.
@@ -30,12 +31,16 @@ CLUSTERS = "--tf_xla_cpu_global_jit --tf_xla_ops_to_cluster"
 
 
 class Lever(NamedTuple):
-    """environment: of the process. config: entries of ConfigProto. change: a function that gives a patch, or None."""
+    """environment: of the process. config: entries of ConfigProto. change: a function that gives a patch, or None.
+
+    precision: None for that of the step it takes turns with.
+    """
 
     environment: dict = {}
     config: dict = {}
     change: object = None
     mode: str = "session"
+    precision: str | None = None
 
 
 def stock_convolutions():
@@ -45,16 +50,16 @@ def stock_convolutions():
 
 
 def stock_gradients_for_weights():
-    """Changes nothing on a CPU with AVX-512."""
+    """Changes nothing on a CPU with AVX-512, but in bfloat16 on AMX."""
     from common.graph import layers
 
-    return mock.patch.object(layers, "AVX2_AT_MOST", False)
+    return mock.patch.multiple(layers, AVX2_AT_MOST=False, AMX=False)
 
 
 def stock_gelu():
     from common.graph import layers
 
-    return mock.patch.object(layers, "_fused_gelu", lambda x: x * layers._normal_distribution(x))
+    return mock.patch.object(layers, "_fused_gelu", layers._stock_gelu)
 
 
 def parts_of_batch_norm():
@@ -112,7 +117,10 @@ LEVERS = {
     "no remapping by Grappler": Lever(config={"graph_options.rewrite_options.remapping": OFF}),
     "malloc that keeps memory": Lever(change=keep_memory),
     "BFC allocator": Lever({"TF_CPU_ALLOCATOR_USE_BFC": "1"}),
-    "bfloat16": Lever(config={"graph_options.rewrite_options.auto_mixed_precision_onednn_bfloat16": 1}),
+    "bfloat16": Lever(precision="bfloat16"),
+    "bfloat16 by Grappler": Lever(
+        config={"graph_options.rewrite_options.auto_mixed_precision_onednn_bfloat16": 1}, precision="float32"
+    ),
 }
 
 
@@ -132,6 +140,7 @@ def prepare(name, problem, threads):
         patches.enter_context(mock.patch.object(graph_mode, "session_config", lambda *args: config))
         if lever.change:
             patches.enter_context(lever.change())
+        problem = problem._replace(precision=lever.precision or problem.precision)
         return graph_mode.prepare(lever.mode, problem, threads)
 
 
@@ -146,15 +155,18 @@ def main():
     parser.add_argument(
         "--only", nargs="+", choices=settings, default=settings, metavar="SETTING", help="; ".join(settings)
     )
+    precisions = ["float32", "bfloat16"]
+    parser.add_argument("--precision", choices=precisions, default=precisions[0], help="of the step (%(default)s)")
     parser.add_argument("--rounds", type=command_line.positive(int), default=5, metavar="N", help="(%(default)s)")
     command_line.add_data_dir(parser)
     args = parser.parse_args()
     threads = os.cpu_count()
-    print(peers.in_process("machine", threads)[0])
+    print(f"{peers.in_process('machine', threads)[0]}, {args.precision}")
     for task, name in NETWORKS:
         if name not in args.networks:
             continue
         problem, _ = peers.in_process("problem_of", task, name, args.data_dir)
+        problem = problem._replace(precision=args.precision)
         print(f"\n{name}", flush=True)
         for group in (args.only[i : i + GROUP] for i in range(0, len(args.only), GROUP)):
             workers = {}

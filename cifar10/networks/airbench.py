@@ -46,8 +46,8 @@ def whiten(x, kernels):
             "weights", [2, 2, channels, 8 * channels], initializer=initializer, trainable=False,
             collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.MODEL_VARIABLES],
         )
-        x = tf.nn.conv2d(x, w, strides=1, padding="VALID")
-        return layers.gelu(tf.nn.bias_add(x, layers.biases(8 * channels)))
+        x = tf.nn.conv2d(x, tf.cast(w, x.dtype), strides=1, padding="VALID")
+        return layers.gelu(tf.nn.bias_add(x, tf.cast(layers.biases(8 * channels), x.dtype)))
 
 
 def initial(images):

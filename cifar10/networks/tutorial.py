@@ -25,7 +25,7 @@ RECIPE = Cifar10Recipe(
 def network(x, train, regularizer, classes):
     """x: [batch, height, width, 3]; the middle is taken, 24×24 pixels."""
     top, left = ((side - CROP) // 2 for side in x.shape.as_list()[1:3])
-    x = tf.image.per_image_standardization(x[:, top : top + CROP, left : left + CROP])
+    x = tf.cast(tf.image.per_image_standardization(x[:, top : top + CROP, left : left + CROP]), x.dtype)
 
     def normal(stddev):
         return tf.initializers.truncated_normal(stddev=stddev)

@@ -118,10 +118,13 @@ def _cast(images, labels):
     return tf.cast(images, tf.float32), tf.cast(labels, tf.int32)
 
 
-def standardize(images, mean, std):
-    """(pixel - mean) / std: what a network takes. mean and std in pixel values 0–255, one number or one per channel."""
+def standardize(images, mean, std, precision="float32"):
+    """(pixel - mean) / std: what a network takes. mean and std in pixel values 0–255, one number or one per channel.
+
+    precision: the type of the result; the network computes in it.
+    """
     with tf.name_scope("standardize"):
-        return (images - mean) / std
+        return tf.cast((images - mean) / std, precision)
 
 
 def random_affine(images, step, seed, degrees, scale, shear, shift, edges="black"):

@@ -1,16 +1,14 @@
 """Where a graph runs: the name that a user gives, the session that goes with it, and its precision."""
 
 import re
+import sys
+from pathlib import Path
 
 from common.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
-PRECISIONS = {  # name: the kind of device, and Grappler's option that lets convolutions and products compute in it
-    "float32": ("", None),  # any device
-    "bfloat16": ("CPU", "auto_mixed_precision_onednn_bfloat16"),
-    "float16": ("GPU", "auto_mixed_precision"),
-}
+PRECISIONS = {"float32": "", "bfloat16": "CPU", "float16": "GPU"}  # type of the activations: kind of device
 
 
 def resolve(name, cpus=1):
@@ -43,11 +41,10 @@ def resolve_all(names):
     return devices
 
 
-def session_config(devices, precision="float32"):
+def session_config(devices):
     """ConfigProto for a graph on these devices: GPU memory grows on demand, so that trainer and tester share one card.
 
-    devices: their names. precision: of PRECISIONS. The variables stay float32, and so does what would lose by less,
-    such as sums.
+    devices: their names.
     """
     config = tf.ConfigProto(allow_soft_placement=True)  # an operation without a GPU kernel runs on the CPU
     config.gpu_options.allow_growth = True
@@ -55,14 +52,15 @@ def session_config(devices, precision="float32"):
     if all("CPU" in device for device in devices):
         config.device_count["GPU"] = 0
         config.device_count["CPU"] = len(devices)
-    if option := PRECISIONS[precision][1]:
-        setattr(config.graph_options.rewrite_options, option, 1)  # RewriterConfig.ON
     return config
 
 
 def check_precision(precision, devices):
-    """Raises UserError if one of the devices does not compute in that precision."""
-    kind, _ = PRECISIONS[precision]
+    """Raises UserError if one of the devices does not compute in that precision. Warns where the CPU is slow in it."""
+    kind = PRECISIONS[precision]
     for device in devices:
         if kind not in device:
             raise UserError(f"--precision {precision} needs a {kind}, and this would run on {device}")
+    cpu = Path("/proc/cpuinfo")  # of Linux
+    if precision == "bfloat16" and cpu.exists() and not {"avx512_bf16", "amx_bf16"} & {*cpu.read_text().split()}:
+        print("warning: this CPU has no instructions for bfloat16; float32 is faster on it", file=sys.stderr)

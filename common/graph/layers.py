@@ -1,5 +1,6 @@
 """Layers on tf.nn and get_variable, for images in [batch, height, width, channels].
 
+They compute in the type of their input, float32 or a shorter one. The variables are float32.
 Weights are penalised through the collection "losses"; outputs go to the collection "activations", for TensorBoard.
 """
 
@@ -14,6 +15,8 @@ import tensorflow.compat.v1 as tf
 _CPU = np.show_config(mode="dicts").get("SIMD Extensions", {})  # entries that would be empty are not there
 _SIMD = {*_CPU.get("baseline", ()), *_CPU.get("found", ())}
 AVX2_AT_MOST = bool(_SIMD & {"AVX2", "X86_V3"}) and not _SIMD & {"AVX512F", "X86_V4"}
+AMX = "AVX512_SPR" in _SIMD  # of Sapphire Rapids, the first with AMX, for which NumPy does not look
+AMX_PIXELS = 32  # of a row, in bfloat16: of so many it sums at once for the gradient of weights
 
 
 def l2(factor):
@@ -65,7 +68,7 @@ def before_pooling(x):
 
 
 def conv2d(x, channels, kernel_size, regularizer, name, *, stride=1, padding="SAME", initializer=None, bias=0.0):
-    """x float32 [batch, height, width, channels_in] → [batch, rows, columns, channels].
+    """x [batch, height, width, channels_in] → [batch, rows, columns, channels].
 
     padding: "SAME", "VALID" or of before_pooling(). initializer: of the weights. bias: first value of the biases; None
     for no biases.
@@ -75,17 +78,15 @@ def conv2d(x, channels, kernel_size, regularizer, name, *, stride=1, padding="SA
         even_margins = padding == "SAME" and kernel_size % 2
         own = _trains_on_cpu(x) and stride == 1 and (even_margins or isinstance(padding, list))
         with tf.get_default_graph().gradient_override_map({"Conv2D": "Conv2DOfStride1"} if own else {}):
-            y = tf.nn.conv2d(x, w, strides=stride, padding=padding)
-        return y if bias is None else tf.nn.bias_add(y, biases(channels, bias))
+            y = tf.nn.conv2d(x, tf.cast(w, x.dtype), strides=stride, padding=padding)
+        return y if bias is None else tf.nn.bias_add(y, tf.cast(biases(channels, bias), x.dtype))
 
 
 @tf.RegisterGradient("Conv2DOfStride1")
 def _conv2d_gradient(op, dy):
     """As the stock ones but for rounding, and as fast or faster on a CPU (docs/performance.md).
 
-    For the input: a forward convolution of dy with the kernel turned by 180°, its channels swapped. For the weights,
-    where the map is small and the CPU has AVX2 but no AVX-512: one of x, with dy as its kernel and the images in the
-    place of the channels in. Else, for the weights, the stock operation.
+    For the input: a forward convolution of dy with the kernel turned by 180°, its channels swapped.
     """
     x, w = op.inputs
     size, sides = w.shape.as_list()[0], op.get_attr("explicit_paddings")
@@ -93,23 +94,48 @@ def _conv2d_gradient(op, dy):
     across = [[0, 0], *(size - 1 - margins[1:3]).tolist(), [0, 0]]
     dx = tf.nn.conv2d(dy, tf.transpose(tf.reverse(w, axis=[0, 1]), [0, 1, 3, 2]), strides=1, padding=across)
     with tf.name_scope("weights"):
-        if AVX2_AT_MOST and dy.shape[1] <= 3 * size:
-            images, kernel = tf.transpose(x, [3, 1, 2, 0]), tf.transpose(dy, [1, 2, 0, 3])
-            dw = tf.nn.conv2d(images, kernel, strides=1, padding=margins.tolist())
-            return dx, tf.transpose(dw, [1, 2, 0, 3])
-        if sides:  # Conv2DBackpropFilter does not use oneDNN where one side is padded and the other is not
-            x = tf.pad(x, margins)
-        padding = "VALID" if sides else "SAME"
-        return dx, tf.raw_ops.Conv2DBackpropFilter(
-            input=x, filter_sizes=tf.shape(w), out_backprop=dy, strides=[1] * 4, padding=padding
-        )
+        return dx, _weights_gradient(x, w, dy, margins)
+
+
+def _weights_gradient(x, w, dy, margins):
+    """Where the map is small and the CPU has AVX2 but no AVX-512: a forward convolution of x, with dy as its kernel and
+    the images in the place of the channels in. Else the stock operation; on AMX, with small images side by side.
+
+    margins: what pads x, [4, 2].
+    """
+    size = w.shape.as_list()[0]
+    if AVX2_AT_MOST and dy.shape[1] <= 3 * size:
+        images, kernel = tf.transpose(x, [3, 1, 2, 0]), tf.transpose(dy, [1, 2, 0, 3])
+        dw = tf.nn.conv2d(images, kernel, strides=1, padding=margins.tolist())
+        return tf.transpose(dw, [1, 2, 0, 3])
+    padding, dropped = "SAME", np.subtract(x.shape[:3], dy.shape[:3])  # the last row and column
+    beside = AMX_PIXELS // (x.shape[2] + size // 2)
+    if _on_amx(x) and beside >= 4 and x.shape[0] % beside == 0:
+        dy = tf.pad(dy, [[0, n] for n in (*dropped, 0)]) if dropped.any() else dy
+        x, dy = (_side_by_side(images, beside, size // 2) for images in (x, dy))
+    elif dropped.any():  # Conv2DBackpropFilter does not use oneDNN where one side is padded and the other is not
+        x, padding = tf.pad(x, margins), "VALID"
+    return tf.raw_ops.Conv2DBackpropFilter(
+        input=x, filter_sizes=tf.shape(w), out_backprop=dy, strides=[1] * 4, padding=padding
+    )
+
+
+def _on_amx(x):
+    return AMX and x.dtype == tf.bfloat16
+
+
+def _side_by_side(images, count, gap):
+    """[n, height, width, c] → [n / count, height, count · (gap + width), c], with zeros in the gaps."""
+    n, height, _, channels = images.shape
+    zeros = tf.zeros([n // count, height, gap, channels], images.dtype)
+    return tf.concat([part for image in tf.split(images, count) for part in (zeros, image)], axis=2)
 
 
 def dense(x, units, regularizer, name, initializer=None, bias=0.0):
     """x [batch, features] → [batch, units]. initializer: of the weights. bias: first value of the biases."""
     with tf.variable_scope(name):
         w = weights([x.shape.as_list()[-1], units], regularizer, initializer)
-        return tf.matmul(x, w) + biases(units, bias)
+        return tf.matmul(x, tf.cast(w, x.dtype)) + tf.cast(biases(units, bias), x.dtype)
 
 
 def relu(x):
@@ -152,12 +178,15 @@ def _normal_distribution(x):
 
 @tf.function(jit_compile=True, autograph=False)
 def _compiled_gelu(x):
-    return x * _normal_distribution(x)
+    wide = tf.cast(x, tf.float32)
+    return tf.cast(wide * _normal_distribution(wide), x.dtype)
 
 
 @tf.function(jit_compile=True, autograph=False)
 def _compiled_gelu_gradient(x, dy):
-    return dy * (_normal_distribution(x) + x * tf.exp(-0.5 * x * x) / np.sqrt(2 * np.pi))
+    wide = tf.cast(x, tf.float32)
+    slope = _normal_distribution(wide) + wide * tf.exp(-0.5 * wide * wide) / np.sqrt(2 * np.pi)
+    return tf.cast(tf.cast(dy, tf.float32) * slope, x.dtype)
 
 
 @tf.custom_gradient
@@ -179,7 +208,10 @@ def max_pool(x, padding="SAME", size=2):
 
 def local_response_norm(x):
     """Divides by the activity of 4 neighbouring channels either way (Krizhevsky et al., 2012)."""
-    return tf.nn.local_response_normalization(x, depth_radius=4, bias=1.0, alpha=0.001 / 9, beta=0.75)
+    normalized = tf.nn.local_response_normalization(
+        tf.cast(x, tf.float32), depth_radius=4, bias=1.0, alpha=0.001 / 9, beta=0.75
+    )
+    return tf.cast(normalized, x.dtype)
 
 
 def flatten(x):
@@ -229,7 +261,6 @@ def dropout(x, rate, train, name):
     seed = tf.constant((tf.get_default_graph().seed or 0) ^ zlib.crc32(name.encode()), tf.int64)
     key = tf.stack([seed, tf.train.get_or_create_global_step()])
     part = towers.part()
-    if part.count == 1:
-        return tf.nn.experimental.stateless_dropout(x, rate, seed=key)
-    whole = tf.ones([part.count * x.shape[0], *x.shape[1:]])
-    return x * part.of(tf.nn.experimental.stateless_dropout(whole, rate, seed=key))
+    whole = tf.ones([part.count * x.shape[0], *x.shape[1:]]) if part.count > 1 else tf.ones_like(x, tf.float32)
+    mask = tf.nn.experimental.stateless_dropout(whole, rate, seed=key)  # in any precision the same
+    return x * tf.cast(part.of(mask), x.dtype)

@@ -71,15 +71,15 @@ class Evaluation(NamedTuple):
         return wrong[np.argsort(-self.probabilities[wrong].max(axis=1), kind="stable")][:count]
 
 
-def logits(forward, run, images, tta=False):
+def logits(forward, run, images, tta=False, precision="float32"):
     """The logits of images in 0–255, float32 [n, height, width, channels], by a network that does not train.
 
     forward: the task's. run: runs.Run. tta: test-time augmentation, the mean over an image and its mirror image; where
-    mirror images do not show the same, as of letters, there is none.
+    mirror images do not show the same, as of letters, there is none. precision: in which the network computes.
     """
     tta = tta and run.mirrors
     views = tf.concat([images, batches.mirror(images)], axis=0) if tta else images
-    x = batches.standardize(views, run.image_mean, run.image_std)
+    x = batches.standardize(views, run.image_mean, run.image_std, precision)
     result = forward(x, False, None, run.network, len(run.class_names))
     return tf.add_n(tf.split(result, 2)) / 2 if tta else result
 

@@ -103,14 +103,14 @@ def evaluators(forward, run, data, train, ema, workers):
         shadow = ema.average(variable)
         return variable if shadow is None else shadow  # none of a variable that is not trained
 
+    def network(images):
+        return evaluation.logits(forward, run, images, precision=run.precision)  # or it would take long
+
     splits = {"validation": batches.source(data.validation, "validation_data")}
     if run.recipe.evaluate == "all":
         splits |= {"training_set": train, "test": batches.source(data.test, "test_data")}
     with tf.variable_scope(tf.get_variable_scope(), reuse=True, custom_getter=average):
-        functions = {
-            name: evaluation.evaluator(split, lambda images: evaluation.logits(forward, run, images), name, workers)
-            for name, split in splits.items()
-        }
+        functions = {name: evaluation.evaluator(split, network, name, workers) for name, split in splits.items()}
     return functions, {key: array for split in splits.values() for key, array in split.feed.items()}
 
 

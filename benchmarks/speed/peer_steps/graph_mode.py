@@ -83,11 +83,11 @@ def build(mode, problem, threads):
             start = tf.train.get_or_create_global_step().read_value() * problem.batch_size
             start %= len(problem.labels) - problem.batch_size + 1
             x, y = (_rows(variable, start, problem.batch_size) for variable in variables)
-            fetches = training(network(problem.task, problem.name, x), y, optimizer)
+            fetches = training(network(problem.task, problem.name, tf.cast(x, problem.precision)), y, optimizer)
             if mode == "several":
                 times, losses = loop.repeated(fetches[1], {"loss": fetches[0]})
                 fetches, batch = losses["loss"], [times]
-        session = tf.Session(config=session_config(threads, problem.precision))
+        session = tf.Session(config=session_config(threads))
         session.run(tf.global_variables_initializer(), data)
         _load(session, problem)
         tf.get_default_graph().finalize()
@@ -127,7 +127,7 @@ def prepare_evaluation(mode, problem, threads):
     with tf.Graph().as_default():
         x = tf.placeholder(tf.float32, [None, *problem.images.shape[1:]])
         logits = importlib.import_module(f"{problem.task}.forward").forward(x, False, None, problem.name, classes=10)
-        session = tf.Session(config=session_config(threads, problem.precision))
+        session = tf.Session(config=session_config(threads))
         _load(session, problem)
     call = session.make_callable(logits, feed_list=[x], accept_options=True)
     options = tf.RunOptions(inter_op_thread_pool=-1) if mode == "caller" else None
@@ -150,17 +150,17 @@ def _rows(values, start, count):
     return tf.slice(values, tf.stack([start, *[0] * (len(values.shape) - 1)]), [count, *values.shape[1:]])
 
 
-def session_config(threads, precision="float32"):
-    """On the CPU, even where there is a GPU. precision: of device.PRECISIONS."""
-    config = device.session_config([runner.CPU], precision)
+def session_config(threads):
+    """On the CPU, even where there is a GPU."""
+    config = device.session_config([runner.CPU])
     config.intra_op_parallelism_threads = config.inter_op_parallelism_threads = threads
     return config
 
 
 def machine(threads, precision="float32", size=3000, runs=5):
     """A line about the machine, and its floating-point operations a second: the best of some large matrix products."""
-    with tf.Graph().as_default(), tf.Session(config=session_config(threads, precision)) as session:
-        a = tf.Variable(np.ones([size, size], np.float32))
+    with tf.Graph().as_default(), tf.Session(config=session_config(threads)) as session:
+        a = tf.Variable(tf.ones([size, size], precision))
         product = tf.matmul(a, a).op
         session.run(tf.global_variables_initializer())
         times = []
