@@ -23,8 +23,8 @@ NETWORKS = {
 def forward(x, train, regularizer, network, classes):
     """Builds a network in the current graph.
 
-    x: float32 [batch, height, width, 1], 0 (paper) to 1 (ink); any batch size. If it is bfloat16 or float16, the
-    network computes in that.
+    x: [batch, height, width, 1], 0 (paper) to 1 (ink); any batch size. Its type is that in which the
+    network computes: float32, bfloat16 or float16.
     train: a Python bool: batch statistics and dropout, or moving averages and none.
     regularizer: a function of weights, such as layers.l2(1e-4), whose terms go to the collection "losses"; or None.
     network: one of NETWORKS. classes: how many there are.

@@ -119,7 +119,8 @@ def test_lost_workers_start_again_and_end_in_the_same_checkpoint(program, tmp_pa
     assert out.count("2 workers") == 3 and err.count("all workers start again") == 2
     for who in ("the chief", "worker 1"):
         assert f"{who}: killed by SIGKILL" in err
-    assert "lost worker 1 at 127.0.0.1:" in err and "lost the chief at 127.0.0.1:" in err
+    # Who has not noticed after launch.NOTICING seconds is killed, and says nothing: rarely both.
+    assert "lost worker 1 at 127.0.0.1:" in err or "lost the chief at 127.0.0.1:" in err
 
 
 def indexes(tmp_path):

@@ -54,6 +54,20 @@ def test_convolution_gradient_is_the_stock_one(size, kernel, stride, padding):
     check_convolution_gradients(size, 3, 8, kernel, stride, padding)
 
 
+@pytest.mark.parametrize("padding", ["SAME", BEFORE_POOLING])
+@pytest.mark.parametrize("size", [6, 3])
+def test_convolution_gradient_is_the_stock_one_on_small_maps(size, padding):
+    check_convolution_gradients(size, 3, 8, 3, 1, padding)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_gradient_for_the_biases_loses_no_terms(precision, graph):
+    values = np.random.default_rng(0).uniform(size=[64, 31, 31, 3])
+    y = layers.add_biases(tf.constant(values, precision), layers.biases(3))
+    [found] = run(*tf.gradients(y, tf.trainable_variables(), tf.constant(values, precision)))
+    np.testing.assert_allclose(found, values.sum(axis=(0, 1, 2)), rtol=0.01)
+
+
 @pytest.mark.parametrize(("size", "stock"), [(9, 0), (10, 1)])
 def test_gradient_for_the_weights_of_small_maps_is_a_forward_convolution_without_avx512(size, stock):
     for avx2_at_most, expected in ((True, stock), (False, 1)):

@@ -26,7 +26,6 @@ sys.path[0] = str(ROOT)
 from benchmarks import runner
 from common import command_line
 from common.data import datasets
-from common.graph import device
 from common.training import checkpoints, runs, testing
 
 
@@ -69,7 +68,8 @@ def main():
     parser.add_argument("--networks", nargs="+", metavar="NAME", help="default: the task's default network")
     positive = command_line.positive(int)
     parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="runs of each network (%(default)s)")
-    parser.add_argument("--precision", choices=device.PRECISIONS, default="float32", help="of training (%(default)s)")
+    precisions = ["float32", "bfloat16"]
+    parser.add_argument("--precision", choices=precisions, default=precisions[0], help="of training (%(default)s)")
     parser.add_argument("--dataset", metavar="NAME", help="default: the task's own")
     command_line.add_data_dir(parser)
     args = parser.parse_args()

@@ -27,7 +27,6 @@ sys.path[0] = str(ROOT)
 from benchmarks import runner
 from common import command_line
 from common.data import datasets
-from common.graph import device
 from common.training import checkpoints, runs, testing
 
 TARGETS = {"mnist": (0.992, 0.995), "cifar10": (0.826, 0.87)}
@@ -80,7 +79,7 @@ def main():
     count, seconds = command_line.positive(int), command_line.positive(float)
     parser.add_argument("--seeds", type=count, default=3, metavar="N", help="runs of each (%(default)s)")
     parser.add_argument("--limit", type=seconds, metavar="SECONDS", help="stop each run after so long")
-    precisions = list(device.PRECISIONS)
+    precisions = ["float32", "bfloat16"]
     parser.add_argument("--precision", choices=precisions, default=precisions[0], help="of training (%(default)s)")
     command_line.add_data_dir(parser)
     args = parser.parse_args()

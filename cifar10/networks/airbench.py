@@ -47,7 +47,7 @@ def whiten(x, kernels):
             collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.MODEL_VARIABLES],
         )
         x = tf.nn.conv2d(x, tf.cast(w, x.dtype), strides=1, padding="VALID")
-        return layers.gelu(tf.nn.bias_add(x, tf.cast(layers.biases(8 * channels), x.dtype)))
+        return layers.gelu(layers.add_biases(x, layers.biases(8 * channels)))
 
 
 def initial(images):

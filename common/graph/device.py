@@ -61,6 +61,6 @@ def check_precision(precision, devices):
     for device in devices:
         if kind not in device:
             raise UserError(f"--precision {precision} needs a {kind}, and this would run on {device}")
-    cpu = Path("/proc/cpuinfo")  # of Linux
-    if precision == "bfloat16" and cpu.exists() and not {"avx512_bf16", "amx_bf16"} & {*cpu.read_text().split()}:
+    cpu, instructions = Path("/proc/cpuinfo"), {"avx512_bf16", "amx_bf16", "bf16"}  # of Linux; the last one of ARM
+    if precision == "bfloat16" and cpu.exists() and not instructions & {*cpu.read_text().split()}:
         print("warning: this CPU has no instructions for bfloat16; float32 is faster on it", file=sys.stderr)

@@ -1,6 +1,6 @@
 """Layers on tf.nn and get_variable, for images in [batch, height, width, channels].
 
-They compute in the type of their input, float32 or a shorter one. The variables are float32.
+They take and give float32 or a shorter type, in which products are computed. The variables are float32.
 Weights are penalised through the collection "losses"; outputs go to the collection "activations", for TensorBoard.
 """
 
@@ -79,7 +79,7 @@ def conv2d(x, channels, kernel_size, regularizer, name, *, stride=1, padding="SA
         own = _trains_on_cpu(x) and stride == 1 and (even_margins or isinstance(padding, list))
         with tf.get_default_graph().gradient_override_map({"Conv2D": "Conv2DOfStride1"} if own else {}):
             y = tf.nn.conv2d(x, tf.cast(w, x.dtype), strides=stride, padding=padding)
-        return y if bias is None else tf.nn.bias_add(y, tf.cast(biases(channels, bias), x.dtype))
+        return y if bias is None else add_biases(y, biases(channels, bias))
 
 
 @tf.RegisterGradient("Conv2DOfStride1")
@@ -108,11 +108,13 @@ def _weights_gradient(x, w, dy, margins):
         images, kernel = tf.transpose(x, [3, 1, 2, 0]), tf.transpose(dy, [1, 2, 0, 3])
         dw = tf.nn.conv2d(images, kernel, strides=1, padding=margins.tolist())
         return tf.transpose(dw, [1, 2, 0, 3])
-    padding, dropped = "SAME", np.subtract(x.shape[:3], dy.shape[:3])  # the last row and column
-    beside = AMX_PIXELS // (x.shape[2] + size // 2)
-    if _on_amx(x) and beside >= 4 and x.shape[0] % beside == 0:
-        dy = tf.pad(dy, [[0, n] for n in (*dropped, 0)]) if dropped.any() else dy
-        x, dy = (_side_by_side(images, beside, size // 2) for images in (x, dy))
+    padding, gap = "SAME", size // 2
+    dropped = np.subtract(x.shape.as_list(), [*dy.shape.as_list()[:3], x.shape[3]])  # the last row and column
+    beside = AMX_PIXELS // (x.shape[2] + gap)
+    centred = (margins[1:3, 0] == gap).all()
+    if _on_amx(x) and centred and beside >= 4 and x.shape[0] % beside == 0:  # with 2 beside each other it is slower
+        dy = tf.pad(dy, [[0, n] for n in dropped]) if dropped.any() else dy
+        x, dy = (_side_by_side(images, beside, gap) for images in (x, dy))
     elif dropped.any():  # Conv2DBackpropFilter does not use oneDNN where one side is padded and the other is not
         x, padding = tf.pad(x, margins), "VALID"
     return tf.raw_ops.Conv2DBackpropFilter(
@@ -131,11 +133,23 @@ def _side_by_side(images, count, gap):
     return tf.concat([part for image in tf.split(images, count) for part in (zeros, image)], axis=2)
 
 
+def add_biases(y, b):
+    """y [batch, rows, columns, channels], of any type, and biases float32 [channels]."""
+    return tf.nn.bias_add(y, b) if y.dtype == tf.float32 else _add_to_short(y, tf.convert_to_tensor(b))
+
+
+@tf.custom_gradient
+def _add_to_short(y, b):
+    """The stock gradient sums up in the type of y, and so loses most of many terms."""
+    return tf.nn.bias_add(y, tf.cast(b, y.dtype)), lambda dy: (dy, tf.reduce_sum(tf.cast(dy, tf.float32), [0, 1, 2]))
+
+
 def dense(x, units, regularizer, name, initializer=None, bias=0.0):
     """x [batch, features] → [batch, units]. initializer: of the weights. bias: first value of the biases."""
     with tf.variable_scope(name):
         w = weights([x.shape.as_list()[-1], units], regularizer, initializer)
-        return tf.matmul(x, tf.cast(w, x.dtype)) + tf.cast(biases(units, bias), x.dtype)
+        y = tf.cast(tf.matmul(x, tf.cast(w, x.dtype)), tf.float32)
+        return tf.cast(y + biases(units, bias), x.dtype)  # so the gradient of the biases is summed in float32
 
 
 def relu(x):
@@ -168,7 +182,8 @@ def _trains_on_cpu(x):
 
 
 def _stock_gelu(x):
-    return 0.5 * x * (1 + tf.erf(x * np.sqrt(0.5)))  # in this form LiteRT's converter knows it
+    wide = tf.cast(x, tf.float32)
+    return tf.cast(0.5 * wide * (1 + tf.erf(wide * np.sqrt(0.5))), x.dtype)  # in this form LiteRT's converter knows it
 
 
 def _normal_distribution(x):
@@ -261,6 +276,6 @@ def dropout(x, rate, train, name):
     seed = tf.constant((tf.get_default_graph().seed or 0) ^ zlib.crc32(name.encode()), tf.int64)
     key = tf.stack([seed, tf.train.get_or_create_global_step()])
     part = towers.part()
-    whole = tf.ones([part.count * x.shape[0], *x.shape[1:]]) if part.count > 1 else tf.ones_like(x, tf.float32)
+    whole = tf.ones([part.count * tf.shape(x)[0], *x.shape[1:]])
     mask = tf.nn.experimental.stateless_dropout(whole, rate, seed=key)  # in any precision the same
     return x * tf.cast(part.of(mask), x.dtype)

@@ -24,7 +24,7 @@ def parser(description, task, networks, family):
     parser.add_argument("--seed", metavar="N", type=whole, default=1, help="of weights, batches and augmentation (1)")
     parser.add_argument(
         "--precision", choices=device.PRECISIONS, default="float32",
-        help="of all that a layer gives: float32, the default; bfloat16 on a CPU with instructions for it, as AMX; "
+        help="in which the layers compute: float32, the default; bfloat16 on a CPU with instructions for it, as AMX; "
         "float16 on a GPU",
     )
     parser.add_argument(

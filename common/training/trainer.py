@@ -104,7 +104,7 @@ def evaluators(forward, run, data, train, ema, workers):
         return variable if shadow is None else shadow  # none of a variable that is not trained
 
     def network(images):
-        return evaluation.logits(forward, run, images, precision=run.precision)  # or it would take long
+        return evaluation.logits(forward, run, images, precision=run.precision)  # in float32 it would take long
 
     splits = {"validation": batches.source(data.validation, "validation_data")}
     if run.recipe.evaluate == "all":

@@ -76,7 +76,7 @@ def build(mode, problem, threads):
             x, y = tf.placeholder(tf.float32, [None, *problem.images.shape[1:]]), tf.placeholder(tf.int32, [None])
             batch = [x, y]
             with stock_convolutions():
-                fetches = training(network(problem.task, problem.name, x), y, optimizer)
+                fetches = training(network(problem.task, problem.name, tf.cast(x, problem.precision)), y, optimizer)
         else:
             data = {tf.placeholder(a.dtype, a.shape): a for a in (problem.images, problem.labels)}
             variables = [tf.Variable(value, trainable=False) for value in data]

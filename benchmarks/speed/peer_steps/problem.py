@@ -20,7 +20,7 @@ class Problem(NamedTuple):
     batch_size: int
     steps: int  # of a round
     learning_rate: float
-    precision: str = "float32"  # or bfloat16: of convolutions and products; weights and the loss stay float32
+    precision: str = "float32"  # or bfloat16: of what layers give; weights and the loss stay float32
 
     def batch(self, step):
         """The images of a step, counted from 0: a slice."""
