@@ -7,7 +7,7 @@ import sys
 from unittest import mock
 
 from cifar10 import forward as cifar10
-from common.graph import layers
+from common.graph import conv2d_gradient, layers
 from mnist import forward as mnist
 
 import numpy as np
@@ -27,8 +27,8 @@ def check_convolution_gradients(size, channels_in, channels, kernel, stride, pad
     """Those of layers.conv2d, as on three kinds of CPUs, against those of tf.nn.conv2d, on random images."""
     for avx2_at_most, amx in ((False, False), (True, False), (False, True)):
         with (
-            mock.patch.object(layers, "AVX2_AT_MOST", avx2_at_most),
-            mock.patch.object(layers, "_on_amx", lambda x, amx=amx: amx),
+            mock.patch.object(conv2d_gradient, "AVX2_AT_MOST", avx2_at_most),
+            mock.patch.object(conv2d_gradient, "_on_amx", lambda x, amx=amx: amx),
         ):
             _check_convolution_gradients(size, channels_in, channels, kernel, stride, padding)
 
@@ -71,7 +71,7 @@ def test_gradient_for_the_biases_loses_no_terms(precision, graph):
 @pytest.mark.parametrize(("size", "stock"), [(9, 0), (10, 1)])
 def test_gradient_for_the_weights_of_small_maps_is_a_forward_convolution_without_avx512(size, stock):
     for avx2_at_most, expected in ((True, stock), (False, 1)):
-        with mock.patch.object(layers, "AVX2_AT_MOST", avx2_at_most), tf.Graph().as_default() as graph:
+        with mock.patch.object(conv2d_gradient, "AVX2_AT_MOST", avx2_at_most), tf.Graph().as_default() as graph:
             y = layers.conv2d(tf.zeros([2, size, size, 3]), 4, 3, None, "conv")
             tf.gradients(y, tf.trainable_variables())
             types = [op.type for op in graph.get_operations()]
@@ -80,7 +80,7 @@ def test_gradient_for_the_weights_of_small_maps_is_a_forward_convolution_without
 
 @pytest.mark.parametrize(("size", "columns"), [(7, 32), (6, 28), (3, 32), (8, 8)])
 def test_small_images_lie_side_by_side_for_the_gradient_for_the_weights_on_amx(size, columns, graph):
-    with mock.patch.object(layers, "AVX2_AT_MOST", False), mock.patch.object(layers, "AMX", True):
+    with mock.patch.object(conv2d_gradient, "AVX2_AT_MOST", False), mock.patch.object(conv2d_gradient, "AMX", True):
         y = layers.conv2d(tf.zeros([16, size, size, 3], tf.bfloat16), 4, 3, None, "conv")
         tf.gradients(y, tf.trainable_variables())
     [operation] = [op for op in graph.get_operations() if op.type == "Conv2DBackpropFilter"]
@@ -91,7 +91,7 @@ def test_small_images_lie_side_by_side_for_the_gradient_for_the_weights_on_amx(s
 def test_imports_where_numpy_finds_no_instructions_beyond_its_baseline():
     found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(found)}
-    code = "from common.graph import layers; print(layers.AVX2_AT_MOST)"
+    code = "from common.graph import conv2d_gradient; print(conv2d_gradient.AVX2_AT_MOST)"
     assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "False\n"
 
 

@@ -5,11 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from cifar10 import backward as cifar10_backward
 from common.data import datasets, mnist_files
-from common.graph import device
 from common.training import runs
 from mnist import app, backward, test
 from mnist.forward import NETWORKS
@@ -18,7 +16,7 @@ import conftest
 import psutil
 import pytest
 import tensorflow.compat.v1 as tf
-from conftest import CPU, folders
+from conftest import folders
 from helpers import draw_seven
 from PIL import Image, ImageDraw
 
@@ -179,14 +177,6 @@ def test_no_checkpoint_says_which_command_makes_one(call, tmp_path, main, flags)
     assert status == 1 and err.count("\n") == 1
     assert "no checkpoint in" in err and "mnist/lenet5 yet" in err
     assert f"python mnist/backward.py --network lenet5 --checkpoint-dir {tmp_path / 'checkpoints'}" in err
-
-
-@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="only Linux says there what a CPU has")
-def test_bfloat16_is_warned_of_on_a_cpu_without_instructions_for_it(monkeypatch, capsys):
-    for flags, warned in (("avx2 avx512f", True), ("avx512_bf16", False), ("amx_bf16", False)):
-        monkeypatch.setattr(device.Path, "read_text", lambda path, flags=flags: f"flags : {flags}")
-        device.check_precision("bfloat16", [CPU])
-        assert ("float32 is faster" in capsys.readouterr().err) == warned
 
 
 def test_precision_of_another_device_is_an_error(call, tmp_path):

@@ -172,6 +172,14 @@ def test_a_run_computes_in_its_precision(tiny, tiny_shapes, tmp_path, monkeypatc
         assert {v.dtype.base_dtype for v in tf.trainable_variables()} == {tf.float32}
 
 
+@pytest.mark.skipif(not device.Path("/proc/cpuinfo").exists(), reason="only Linux says there what a CPU has")
+def test_bfloat16_is_warned_of_on_a_cpu_without_instructions_for_it(monkeypatch, capsys):
+    for flags, warned in (("avx2 avx512f", True), ("avx512_bf16", False), ("amx_bf16", False)):
+        monkeypatch.setattr(device.Path, "read_text", lambda path, flags=flags: f"flags : {flags}")
+        device.check_precision("bfloat16", [CPU])
+        assert ("float32 is faster" in capsys.readouterr().err) == warned
+
+
 @pytest.mark.parametrize("task", [backward, cifar10.backward], ids=["mnist", "cifar10"])
 def test_a_signal_is_told_and_what_was_done_is_saved(tiny, tiny_shapes, tmp_path, monkeypatch, task):
     network, data = ("softmax", tiny) if task is backward else ("simple", tiny_shapes)

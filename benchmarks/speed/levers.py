@@ -51,9 +51,9 @@ def stock_convolutions():
 
 def stock_gradients_for_weights():
     """Changes nothing on a CPU with AVX-512, but in bfloat16 on AMX."""
-    from common.graph import layers
+    from common.graph import conv2d_gradient
 
-    return mock.patch.multiple(layers, AVX2_AT_MOST=False, AMX=False)
+    return mock.patch.multiple(conv2d_gradient, AVX2_AT_MOST=False, AMX=False)
 
 
 def stock_gelu():

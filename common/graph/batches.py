@@ -225,9 +225,7 @@ def random_light(images, step, seed, brightness, contrast):
     if not brightness and not contrast:
         return images
     with tf.name_scope("random_light"):
-        shift, stretch = tf.unstack(
-            _drawn(images, (seed, step, "light"), before=[2], each=[1, 1, 1], minval=-1.0)
-        )
+        shift, stretch = tf.unstack(_drawn(images, (seed, step, "light"), before=[2], each=[1, 1, 1], minval=-1.0))
         mean = tf.reduce_mean(images, axis=[1, 2], keepdims=True)
         return (images - mean) * (1 + contrast * stretch) + mean + brightness * shift
 

@@ -6,17 +6,10 @@ Weights are penalised through the collection "losses"; outputs go to the collect
 
 import zlib
 
-from common.graph import towers
+from common.graph import conv2d_gradient, towers
 
 import numpy as np
 import tensorflow.compat.v1 as tf
-
-# What the CPU has for arithmetic, as NumPy found it; AVX-512 is X86_V4 since NumPy 2.4, AVX2 is X86_V3.
-_CPU = np.show_config(mode="dicts").get("SIMD Extensions", {})  # entries that would be empty are not there
-_SIMD = {*_CPU.get("baseline", ()), *_CPU.get("found", ())}
-AVX2_AT_MOST = bool(_SIMD & {"AVX2", "X86_V3"}) and not _SIMD & {"AVX512F", "X86_V4"}
-AMX = "AVX512_SPR" in _SIMD  # of Sapphire Rapids, the first with AMX, for which NumPy does not look
-AMX_PIXELS = 32  # of a row, in bfloat16: of so many it sums at once for the gradient of weights
 
 
 def l2(factor):
@@ -77,60 +70,9 @@ def conv2d(x, channels, kernel_size, regularizer, name, *, stride=1, padding="SA
         w = weights([kernel_size, kernel_size, x.shape.as_list()[-1], channels], regularizer, initializer)
         even_margins = padding == "SAME" and kernel_size % 2
         own = _trains_on_cpu(x) and stride == 1 and (even_margins or isinstance(padding, list))
-        with tf.get_default_graph().gradient_override_map({"Conv2D": "Conv2DOfStride1"} if own else {}):
+        with tf.get_default_graph().gradient_override_map({"Conv2D": conv2d_gradient.NAME} if own else {}):
             y = tf.nn.conv2d(x, tf.cast(w, x.dtype), strides=stride, padding=padding)
         return y if bias is None else add_biases(y, biases(channels, bias))
-
-
-@tf.RegisterGradient("Conv2DOfStride1")
-def _conv2d_gradient(op, dy):
-    """As the stock ones but for rounding, and as fast or faster on a CPU (docs/performance.md).
-
-    For the input: a forward convolution of dy with the kernel turned by 180°, its channels swapped.
-    """
-    x, w = op.inputs
-    size, sides = w.shape.as_list()[0], op.get_attr("explicit_paddings")
-    margins = np.reshape(sides or [0, 0, *[size // 2] * 4, 0, 0], [4, 2])
-    across = [[0, 0], *(size - 1 - margins[1:3]).tolist(), [0, 0]]
-    dx = tf.nn.conv2d(dy, tf.transpose(tf.reverse(w, axis=[0, 1]), [0, 1, 3, 2]), strides=1, padding=across)
-    with tf.name_scope("weights"):
-        return dx, _weights_gradient(x, w, dy, margins)
-
-
-def _weights_gradient(x, w, dy, margins):
-    """Where the map is small and the CPU has AVX2 but no AVX-512: a forward convolution of x, with dy as its kernel and
-    the images in the place of the channels in. Else the stock operation; on AMX, with small images side by side.
-
-    margins: what pads x, [4, 2].
-    """
-    size = w.shape.as_list()[0]
-    if AVX2_AT_MOST and dy.shape[1] <= 3 * size:
-        images, kernel = tf.transpose(x, [3, 1, 2, 0]), tf.transpose(dy, [1, 2, 0, 3])
-        dw = tf.nn.conv2d(images, kernel, strides=1, padding=margins.tolist())
-        return tf.transpose(dw, [1, 2, 0, 3])
-    padding, gap = "SAME", size // 2
-    dropped = np.subtract(x.shape.as_list(), [*dy.shape.as_list()[:3], x.shape[3]])  # the last row and column
-    beside = AMX_PIXELS // (x.shape[2] + gap)
-    centred = (margins[1:3, 0] == gap).all()
-    if _on_amx(x) and centred and beside >= 4 and x.shape[0] % beside == 0:  # with 2 beside each other it is slower
-        dy = tf.pad(dy, [[0, n] for n in dropped]) if dropped.any() else dy
-        x, dy = (_side_by_side(images, beside, gap) for images in (x, dy))
-    elif dropped.any():  # Conv2DBackpropFilter does not use oneDNN where one side is padded and the other is not
-        x, padding = tf.pad(x, margins), "VALID"
-    return tf.raw_ops.Conv2DBackpropFilter(
-        input=x, filter_sizes=tf.shape(w), out_backprop=dy, strides=[1] * 4, padding=padding
-    )
-
-
-def _on_amx(x):
-    return AMX and x.dtype == tf.bfloat16
-
-
-def _side_by_side(images, count, gap):
-    """[n, height, width, c] → [n / count, height, count · (gap + width), c], with zeros in the gaps."""
-    n, height, _, channels = images.shape
-    zeros = tf.zeros([n // count, height, gap, channels], images.dtype)
-    return tf.concat([part for image in tf.split(images, count) for part in (zeros, image)], axis=2)
 
 
 def add_biases(y, b):
