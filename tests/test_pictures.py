@@ -1,5 +1,6 @@
 """Reading pictures in every form that users bring."""
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,20 @@ def test_sixteen_bit_grey_keeps_its_range(tmp_path):
     ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     Image.fromarray(ramp).save(tmp_path / "ramp.png")
     grey = np.asarray(pictures.read(tmp_path / "ramp.png"))[..., 0].ravel()
+    np.testing.assert_allclose(grey, np.linspace(0, 255, 64), atol=1)
+
+
+@pytest.mark.parametrize(("bits", "white_is_0"), [(12, False), (16, False), (16, True)])
+def test_short_greys_of_a_tiff_keep_their_range(tmp_path, bits, white_is_0):
+    values = np.linspace(0, 2**bits - 1, 64).astype("<u2")
+    values = values[::-1] if white_is_0 else values
+    packed = "".join(f"{value:012b}" for value in values)
+    pixels = values.tobytes() if bits == 16 else int(packed, 2).to_bytes(len(packed) // 8, "big")
+    tags = {256: 64, 257: 1, 258: bits, 259: 1, 262: 1 - white_is_0, 273: 8, 277: 1, 278: 1, 279: len(pixels)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    (tmp_path / "ramp.tiff").write_bytes(struct.pack("<2sHI", b"II", 42, 8 + len(pixels)) + pixels + directory)
+    grey = np.asarray(pictures.read(tmp_path / "ramp.tiff"))[..., 0].ravel()
     np.testing.assert_allclose(grey, np.linspace(0, 255, 64), atol=1)
 
 

@@ -16,7 +16,7 @@ from common.errors import UserError
 
 import numpy as np
 import pillow_heif
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 pillow_heif.register_heif_opener()
 warnings.filterwarnings("ignore", module="PIL")  # about odd metadata and large pictures
@@ -182,7 +182,7 @@ def _small_rgb(image):
         small.paste(image if factor == 1 else image.reduce(factor))
         return small
     of_16_bits = image.mode.startswith("I;16") or image.mode == "I" and image.format == "PPM"
-    scale = (0, 257) if of_16_bits or image.mode not in ("I", "F") else _grey_scale(image)
+    scale = _grey_scale(image) if image.mode in ("I", "F") and not of_16_bits else _short_grey_scale(image)
     for top, strip in _strips(image, factor):
         small.paste(_rgb(strip, *scale).reduce(factor), (0, top // factor))
     return small
@@ -204,6 +204,14 @@ def _grey_scale(image):
         low, high = min(low, float(values.min(initial=0))), max(high, float(values.max(initial=0)))
     white = next((white for white in WHITES if low >= 0 and high <= white), high)
     return low, max(white - low, 1e-30) / 255
+
+
+def _short_grey_scale(image):
+    """What is black in a picture of at most 16 bits, and how much of it is one of 255: less than 0 if black is more."""
+    tags = image.tag_v2 if image.format == "TIFF" else {}  # 12 bits, and white as 0, are left to its reader
+    most = 2 ** tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0] - 1
+    white_is_0 = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+    return (most, -most / 255) if white_is_0 else (0, most / 255)
 
 
 def _rgb(image, black, step):
