@@ -150,7 +150,7 @@ def test_another_start_is_another_run(tmp_path, packed):
         agreement.continued(tmp_path, described[1])
 
 
-def test_a_later_checkpoint_of_the_start_is_no_other_run_and_a_damaged_start_is_named(tmp_path, packed):
+def test_a_later_checkpoint_of_the_start_is_no_other_run_and_a_damaged_start_is_named(tmp_path, packed, capsys):
     data = datasets.packed(packed)
     start = tmp_path / "start"
     train(start, data, 4)
@@ -158,7 +158,9 @@ def test_a_later_checkpoint_of_the_start_is_no_other_run_and_a_damaged_start_is_
     train(start, data, 8)
     described = runs.read(tmp_path / "on", cifar10.forward.NETWORKS)
     later = dataclasses.replace(described, start_from=described.start_from.replace("ckpt-4", "ckpt-8"))
+    capsys.readouterr()
     assert agreement.continued(tmp_path / "on", later).start_from == described.start_from
+    assert re.match(r"began from .*start/model.ckpt-4, not from model.ckpt-8, and goes on", capsys.readouterr().out)
     flip(start / "model.ckpt-8.data-00000-of-00001")
     train(tmp_path / "on", data, 8, start / "model.ckpt-8")
     with pytest.raises(UserError, match="cannot read the checkpoint .*start/model.ckpt-8"):

@@ -15,6 +15,8 @@ MEASURED = ("temperature", "validation_accuracy")  # entries of run.json that go
 def continued(directory, run):
     """The run as it goes on from the checkpoints in a folder, with what was measured of them; as it is without any.
 
+    Prints that it began from another checkpoint than the one that is named, if both are of the same folder.
+
     Raises UserError if they come from a run that differs in more than what saves, and the last step: training on would
     continue neither the one nor the other. The last step may differ where the schedule allows it.
     """
@@ -24,7 +26,9 @@ def continued(directory, run):
     if not runs.indexes(directory):
         return run
     before = runs.read_as(type(run.recipe), directory)
-    if Path(before.start_from).parent == Path(run.start_from).parent:  # its newest one is another by now
+    began = Path(before.start_from)
+    if began != Path(run.start_from) and began.parent == Path(run.start_from).parent:  # its newest is another by now
+        print(f"began from {began}, not from {Path(run.start_from).name}, and goes on from its own checkpoint")
         run = dataclasses.replace(run, start_from=before.start_from)
     there, here = _flat(before), _flat(run)
     differences = [
