@@ -2,6 +2,7 @@
 
     python benchmarks/speed/trainer.py                                  # convnet, airbench_slim, fully_connected
     python benchmarks/speed/trainer.py --networks lenet5 --rounds 9
+    python benchmarks/speed/trainer.py --precision bfloat16             # for CPUs that have instructions for it
 
 The bare step is that of peers.py. The trainer is TASK/backward.py as it is, and without one part at a time. Each has a
 process of its own, and they take turns, A B C A B C …. What comes seldom (validation, saving, pictures) is timed by
@@ -128,7 +129,8 @@ def train(pipe, part, problem, data_dir):
             mock.patch.object(tf.train.SingularMonitoredSession, "should_stop", should_stop),
         ):  # fmt: skip
             patches.enter_context(patch)
-        run = trainer.describe(problem.name, recipe, data, *input_of(module, data), steps=10**6)
+        how = *input_of(module, data), 10**6
+        run = trainer.describe(problem.name, recipe, data, *how, precision=problem.precision)
         module.backward(run, data, Path(folder), Path(folder) / "logs", ["/device:CPU:0"])
 
 
@@ -145,16 +147,18 @@ def main():
     parser.add_argument(
         "--networks", nargs="+", choices=names, default=names[:3], metavar="NAME", help=", ".join(names)
     )
+    precisions = ["float32", "bfloat16"]
+    parser.add_argument("--precision", choices=precisions, default=precisions[0], help="of training (%(default)s)")
     parser.add_argument("--without", nargs="*", choices=PARTS, default=PARTS, metavar="PART", help="; ".join(PARTS))
     parser.add_argument("--rounds", type=command_line.positive(int), default=5, metavar="N", help="(%(default)s)")
     command_line.add_data_dir(parser)
     args = parser.parse_args()
     threads = os.cpu_count()
-    print(f"{peers.in_process('machine', threads)[0]}; {args.rounds} rounds", flush=True)
+    print(f"{peers.in_process('machine', threads)[0]}; {args.precision}, {args.rounds} rounds", flush=True)
     for task, name in NETWORKS:
         if name not in args.networks:
             continue
-        problem, _ = peers.in_process("problem_of", task, name, args.data_dir)
+        problem = peers.in_process("problem_of", task, name, args.data_dir)[0]._replace(precision=args.precision)
         workers = {part: Trainer("", part, problem, args.data_dir) for part in (WHOLE, *args.without)}
         workers[BARE] = peers.Worker(*peers.MODES[peers.OURS], problem, threads)
         show(problem, take_turns(workers, problem, args.rounds))
