@@ -22,7 +22,7 @@ from cifar10.forward import IMAGE_SIZE, NETWORKS, check_size, crop_size, forward
 from cifar10.picture_to_input import WHOLE, reader
 from common import command_line
 from common.data import datasets
-from common.graph import batches, device, layers, optimization, towers
+from common.graph import augmentation, batches, device, layers, optimization, towers
 from common.training import arguments, checkpoints, cluster, hooks, launch, members, start, trainer
 from common.training.event_file import EventFile
 from common.training.profile import Profile
@@ -67,12 +67,13 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE,
                 images, labels = batches.shuffled(train, step, recipe.batch_size, seed)
                 batch += images, labels
                 affine = recipe.degrees, recipe.scale, recipe.shear, recipe.shift, recipe.edges
-                images = batches.random_affine(images, step, seed, *affine)
-                images = batches.random_crop(images, step, seed, recipe.padding, crop_size(run.network, run.image_size))
-                images = batches.random_mirror(images, step, seed) if recipe.mirror else images
-                images = batches.random_light(images, step, seed, recipe.brightness, recipe.contrast)
-                images = batches.random_color(images, step, seed, recipe.color)
-                images = batches.cutout(images, step, seed, recipe.cutout, fill=mean)
+                images = augmentation.random_affine(images, step, seed, *affine)
+                side = crop_size(run.network, run.image_size)
+                images = augmentation.random_crop(images, step, seed, recipe.padding, side)
+                images = augmentation.alternating_mirror(images, step, seed, train.size) if recipe.mirror else images
+                images = augmentation.random_light(images, step, seed, recipe.brightness, recipe.contrast)
+                images = augmentation.random_color(images, step, seed, recipe.color)
+                images = augmentation.cutout(images, step, seed, recipe.cutout, fill=mean)
 
                 # Logits.
                 first = data.train.images[: INITIAL_PIXELS // run.image_size**2]

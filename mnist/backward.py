@@ -19,7 +19,7 @@ if not __package__:  # run as a script: the path starts at the repository, not a
 
 from common import command_line
 from common.data import datasets
-from common.graph import batches, device, layers, optimization, towers
+from common.graph import augmentation, batches, device, layers, optimization, towers
 from common.training import arguments, checkpoints, cluster, hooks, launch, members, start, trainer
 from common.training.event_file import EventFile
 from common.training.profile import Profile
@@ -64,9 +64,9 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE,
                 images, labels = batches.shuffled(train, step, recipe.batch_size, seed)
                 batch += images, labels
                 affine = recipe.degrees, recipe.scale, recipe.shear, recipe.shift, recipe.edges
-                images = batches.random_affine(images, step, seed, *affine)
-                images = batches.random_mirror(images, step, seed) if recipe.mirror else images
-                images = batches.random_light(images, step, seed, recipe.brightness, recipe.contrast)
+                images = augmentation.random_affine(images, step, seed, *affine)
+                images = augmentation.alternating_mirror(images, step, seed, train.size) if recipe.mirror else images
+                images = augmentation.random_light(images, step, seed, recipe.brightness, recipe.contrast)
 
                 # Logits.
                 x = batches.standardize(images, run.image_mean, run.image_std, run.precision)

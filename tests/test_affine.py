@@ -1,6 +1,6 @@
 """Turning, stretching, slanting and moving images."""
 
-from common.graph import batches
+from common.graph import augmentation
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -8,7 +8,8 @@ from test_batches import run_with
 
 
 def affine(images, step=0, seed=1, degrees=0, scale=0, shear=0, shift=0):
-    out = batches.random_affine(tf.constant(images), tf.constant(step, tf.int64), seed, degrees, scale, shear, shift)
+    changes = degrees, scale, shear, shift
+    out = augmentation.random_affine(tf.constant(images), tf.constant(step, tf.int64), seed, *changes)
     return run_with(None, out)[0]
 
 

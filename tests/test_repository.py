@@ -59,7 +59,7 @@ def test_no_module_imports_from_a_storey_above():
         ("graph", "from common.training import recipe"),
         ("graph", "def f():\n    from common.data import datasets"),
         ("data", "import common.graph.layers"),
-        ("data", "from common.graph.batches import mirror"),
+        ("data", "from common.graph.augmentation import mirror"),
         ("training", "from common import app"),
         ("training", "if True:\n    from common.app.page import serve"),
         ("common", "from common.graph import device"),

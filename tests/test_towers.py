@@ -2,7 +2,7 @@
 
 import cifar10.forward
 from common.errors import UserError
-from common.graph import batches, device, layers, towers
+from common.graph import augmentation, batches, device, layers, towers
 from common.training import hooks
 from mnist.forward import NETWORKS
 
@@ -49,10 +49,11 @@ def test_parts_of_a_batch_are_the_batch(tiny_shapes):
 
     def batch():
         images, labels = batches.shuffled(data, step, 12, 1)
-        images = batches.random_affine(images, step, 1, 9, 0.1, 0.1, 2)
-        images = batches.random_crop(images, step, 1, 2, 32)
-        images = batches.random_light(batches.random_mirror(images, step, 1), step, 1, 9, 0.2)
-        return batches.cutout(batches.random_color(images, step, 1, 0.1), step, 1, 5, (1.0, 2.0, 3.0)), labels
+        images = augmentation.random_affine(images, step, 1, 9, 0.1, 0.1, 2)
+        images = augmentation.random_crop(images, step, 1, 2, 32)
+        images = augmentation.alternating_mirror(images, step, 1, data.size)
+        images = augmentation.random_light(images, step, 1, 9, 0.2)
+        return augmentation.cutout(augmentation.random_color(images, step, 1, 0.1), step, 1, 5, (1.0, 2.0, 3.0)), labels
 
     whole, parts = batch(), []
     for tower in towers.over((CPU,) * 3):

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from common.errors import UserError
-from common.graph.batches import EDGES
+from common.graph.augmentation import EDGES
 from common.training.recipe import Recipe, choice, number, whole
 
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from common.graph import batches
+from common.graph import augmentation, batches
 from common.training import cluster
 from common.training.event_file import EventFile
 
@@ -78,7 +78,7 @@ def logits(forward, run, images, tta=False, precision="float32"):
     mirror images do not show the same, as of letters, there is none. precision: in which the network computes.
     """
     tta = tta and run.mirrors
-    views = tf.concat([images, batches.mirror(images)], axis=0) if tta else images
+    views = tf.concat([images, augmentation.mirror(images)], axis=0) if tta else images
     x = batches.standardize(views, run.image_mean, run.image_std, precision)
     result = forward(x, False, None, run.network, len(run.class_names))
     return tf.add_n(tf.split(result, 2)) / 2 if tta else result
