@@ -8,6 +8,7 @@ import time
 from cifar10 import backward as cifar10_backward
 from cifar10.forward import NETWORKS as CIFAR10
 from cifar10.forward import forward as cifar10_forward
+from common import command_line
 from common.data import datasets
 from common.errors import UserError
 from common.training import checkpoints, evaluation, restoring, runs, testing
@@ -86,6 +87,22 @@ def test_checkpoint_of_another_network_is_told_by_variable(tiny, tmp_path):
         evaluated(tmp_path, tiny.test, [checkpoints.latest(tmp_path)])
     name = "hidden/weights/ExponentialMovingAverage"
     assert f"{name} is [3136, 512] in it, [784, 500] in the network" in str(error.value)
+
+
+def test_a_checkpoint_of_averages_alone_has_no_raw_weights():
+    pretrained = checkpoints.named(command_line.CHECKPOINT_DIR / "mnist" / runs.PRETRAINED)
+    run = runs.read(pretrained.parent, NETWORKS)
+    forward(tf.placeholder(tf.float32, [None, 28, 28, 1]), False, None, run.network, 10)
+    restoring.check(restoring.averages(run), pretrained)
+    with pytest.raises(UserError, match="holds one set of weights, named as moving averages"):
+        restoring.check(restoring.averages(run, raw=True), pretrained)
+
+
+def test_a_run_that_lost_its_run_json_is_told(tiny, tmp_path):
+    train(tmp_path / "mnist" / "softmax", tiny, 4)
+    (tmp_path / "mnist" / "softmax" / "run.json").unlink(missing_ok=True)
+    with pytest.raises(UserError, match="softmax/run.json is missing; put back"):
+        checkpoints.newest(tmp_path, "mnist", None, None, wait=False)
 
 
 def test_follow_gives_each_checkpoint_once_and_ends_with_the_last_step(tiny, tmp_path):

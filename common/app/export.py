@@ -36,7 +36,7 @@ def parser(description, networks, family):
     result = command_line.parser(description, list(networks), list(family), logs=False)
     command_line.add_data_dir(result)
     every = list(forms.FILES)
-    result.add_argument("--checkpoint", metavar="PATH", type=Path, help="FOLDER/model.ckpt-200 (the newest)")
+    result.add_argument("--checkpoint", metavar="PATH", type=Path, help="FOLDER/model.ckpt-200 or FOLDER (the newest)")
     result.add_argument("--to", nargs="+", choices=every, metavar="FORM", help=f"{', '.join(every)} (default: all)")
     result.add_argument("--int8", action="store_true", help="with --to tflite, also in whole numbers of 8 bits")
     result.add_argument("--raw", action="store_true", help="the weights themselves, not their moving averages")
@@ -199,7 +199,7 @@ def _checkpoint(task, args):
         return checkpoints.named(args.checkpoint)
     try:
         folder = checkpoints.newest(args.checkpoint_dir, task, args.network, args.dataset, wait=False)
-    except UserError:
+    except checkpoints.NoneYet:
         if args.checkpoint_dir != command_line.CHECKPOINT_DIR:
             raise
         folder = command_line.CHECKPOINT_DIR / task / runs.PRETRAINED
@@ -238,8 +238,8 @@ def _digest(run, arrays):
 
 def _check_is_ours(folder):
     """Raises UserError for a folder that holds what no export wrote, which would be lost, or cannot be replaced."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; name another --output-dir")
+    for file in (place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()):
+        raise UserError(f"{file} is a file; name another --output-dir")
     if os.path.ismount(folder) or Path.cwd().is_relative_to(folder):
         raise UserError(f"{folder} is a mount or the folder that you are in; name a new one in it as --output-dir")
     names = {path.name for path in folder.iterdir()} if folder.exists() else set()

@@ -93,7 +93,7 @@ def hidden(name):
 def read(source, name=None):
     """Reads a picture upright and in colour: a Pillow image of mode RGB, transparent parts on white.
 
-    Turned as its EXIF data says; greys of 16 and 32 bits scaled to 8 bits; of an animation the first frame. Large
+    Turned as its EXIF data says; greys of 12, 16 and 32 bits scaled to 8 bits; of an animation the first frame. Large
     pictures are reduced, to a shorter side of ENOUGH pixels or more unless they are very long. source: a path, or a
     binary file, whose name in errors is then `name`. Raises UserError for a file that is missing, not a picture,
     damaged or too large.
@@ -208,9 +208,10 @@ def _grey_scale(image):
 
 def _short_grey_scale(image):
     """What is black in a picture of at most 16 bits, and how much of it is one of 255: less than 0 if black is more."""
-    tags = image.tag_v2 if image.format == "TIFF" else {}  # 12 bits, and white as 0, are left to its reader
-    most = 2 ** tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0] - 1
-    white_is_0 = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+    if image.format != "TIFF":
+        return 0, 257
+    most = 2 ** image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0] - 1  # Pillow leaves 12 bits as they are
+    white_is_0 = image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0) == 0
     return (most, -most / 255) if white_is_0 else (0, most / 255)
 
 

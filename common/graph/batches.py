@@ -74,6 +74,9 @@ def shuffled(data, step, batch_size, seed):
     So a batch depends on (seed, step) alone: nothing has to be saved for a later run to continue the same stream.
     step: scalar int64 tensor, 0 at the first batch.
     """
+    part = towers.part()
+    if batch_size % part.count:
+        raise UserError(f"batch_size {batch_size} makes no {part.count} equal parts; set another batch_size")
 
     def indices(step):
         return examples(data.size, step, batch_size, seed)[0]
@@ -87,12 +90,9 @@ def shuffled(data, step, batch_size, seed):
 def examples(size, step, batch_size, seed):
     """Which of `size` examples the batch of a step takes, and in which epoch each: two int64 [batch_size].
 
-    In a tower, its part of them. Raises UserError if the batch cannot be parted evenly.
+    In a tower, its part of them.
     """
-    part = towers.part()
-    if batch_size % part.count:
-        raise UserError(f"batch_size {batch_size} makes no {part.count} equal parts; set another batch_size")
-    first, end = part.range(batch_size)
+    first, end = towers.part().range(batch_size)
     position = step * batch_size + tf.range(first, end, dtype=tf.int64)
     epochs = position // size
     return permuted(position % size, size, seed, epochs), epochs

@@ -26,10 +26,10 @@ def continued(directory, run):
     if not runs.indexes(directory):
         return run
     before = runs.read_as(type(run.recipe), directory)
-    began = Path(before.start_from)
-    if began != Path(run.start_from) and began.parent == Path(run.start_from).parent:  # its newest is another by now
-        print(f"began from {began}, not from {Path(run.start_from).name}, and goes on from its own checkpoint")
-        run = dataclasses.replace(run, start_from=before.start_from)
+    began, told = before.start_from, run.start_from
+    if began and told and began != told and Path(began).parent == Path(told).parent:  # its newest is another by now
+        print(f"began from {began}, not from {Path(told).name}, and goes on from its own checkpoint")
+        run = dataclasses.replace(run, start_from=began)
     there, here = _flat(before), _flat(run)
     differences = [
         f"{key} is {there[key]!r} there and {here[key]!r} here"

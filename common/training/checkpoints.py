@@ -14,6 +14,10 @@ from common.training import restoring, runs
 import tensorflow.compat.v1 as tf
 
 
+class NoneYet(UserError):
+    """No run that is asked for has a checkpoint."""
+
+
 def newest_first(directory):
     """The paths of the checkpoints in a folder, by their files: the state file "checkpoint" may be lost or behind."""
     return sorted((str(index.with_suffix("")) for index in runs.indexes(directory)), key=step, reverse=True)
@@ -125,8 +129,11 @@ def _check_dataset(root, task, dataset):
 
 
 def _none_yet(root, task, network, dataset, others=""):
+    for folder in sorted((root / task).glob("*")):
+        if runs.indexes(folder) and not (folder / "run.json").exists():
+            runs.read(folder)  # raises what says that it is missing
     place = shown(_usual(root, task, network, dataset))
-    return UserError(f"no checkpoint in {place} yet; this makes one: {_command(root, task, network, dataset)}{others}")
+    return NoneYet(f"no checkpoint in {place} yet; this makes one: {_command(root, task, network, dataset)}{others}")
 
 
 def _usual(root, task, network, dataset):

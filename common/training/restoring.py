@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 WEIGHTS = ".npz"  # the ending of exported weights
+FEW = 3  # variables that are told of each kind that does not fit
 
 
 class Unreadable(UserError):
@@ -66,7 +67,7 @@ def read(path):
 def check(variables, path):
     """Checks that a checkpoint is whole and holds `variables`, a dict from names in it to variables.
 
-    Raises Unreadable if it is gone or damaged, UserError that lists the variables that it lacks or holds in another
+    Raises Unreadable if it is gone or damaged, UserError that names some variables that it lacks or holds in another
     shape.
     """
     wanted = {name: variable.shape.as_list() for name, variable in variables.items()}
@@ -82,14 +83,22 @@ def check(variables, path):
                     reader.get_tensor(name)  # fails where the file is cut short
         except Exception as error:  # as in read()
             raise _unreadable(path, error) from None
-    differences = [f"{name} is not in it" for name in sorted(wanted.keys() - held.keys())]
-    differences += [
+    missing = sorted(wanted.keys() - held.keys())
+    if any(f"{name}/ExponentialMovingAverage" in held for name in missing):
+        which = "named as moving averages; ask it without --raw, and train in another folder"
+        raise UserError(f"the checkpoint {path} holds one set of weights, {which}")
+    differences = _few([f"{name} is not in it" for name in missing])
+    differences += _few([
         f"{name} is {held[name]} in it, {wanted[name]} in the network"
         for name in sorted(wanted.keys() & held.keys())
         if held[name] != wanted[name]
-    ]
+    ])
     if differences:
         raise UserError(f"the checkpoint {path} does not fit the network: {'; '.join(differences)}")
+
+
+def _few(lines):
+    return [*lines[:FEW], *([f"and {len(lines) - FEW} more like that"] if len(lines) > FEW else [])]
 
 
 def _is_float16(path):

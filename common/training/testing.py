@@ -21,7 +21,7 @@ def parser(description, networks, family):
     """The command line of a tester. networks: their names. family: of data sets."""
     result = command_line.parser(description, list(networks), list(family))
     command_line.add_data_dir(result)
-    result.add_argument("--checkpoint", metavar="PATH", type=Path, help="only this one, as FOLDER/model.ckpt-200")
+    result.add_argument("--checkpoint", metavar="PATH", type=Path, help="only this: FOLDER/model.ckpt-200 or FOLDER")
     result.add_argument("--once", action="store_true", help="only the newest checkpoint")
     result.add_argument(
         "--interval", metavar="S", type=command_line.positive(float), default=2.0,
@@ -79,7 +79,7 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
         directory = paths[0].parent
     else:
         directory = checkpoints.newest(args.checkpoint_dir, task, args.network, args.dataset, wait=not args.once)
-        paths = [checkpoints.latest(directory)] if args.once else checkpoints.follow(directory, args.interval)
+        paths = [checkpoints.named(directory)] if args.once else checkpoints.follow(directory, args.interval)
     run = runs.read(directory, networks)
     if tta and not run.mirrors:
         raise UserError("--tta looks at mirror images, too, and this network was not trained on such")
