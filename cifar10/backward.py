@@ -70,7 +70,7 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE,
                 images = augmentation.random_affine(images, step, seed, *affine)
                 side = crop_size(run.network, run.image_size)
                 images = augmentation.random_crop(images, step, seed, recipe.padding, side)
-                images = augmentation.alternating_mirror(images, step, seed, train.size) if recipe.mirror else images
+                images = augmentation.random_mirror(images, step, seed) if recipe.mirror else images
                 images = augmentation.random_light(images, step, seed, recipe.brightness, recipe.contrast)
                 images = augmentation.random_color(images, step, seed, recipe.color)
                 images = augmentation.cutout(images, step, seed, recipe.cutout, fill=mean)

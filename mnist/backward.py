@@ -65,7 +65,7 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE,
                 batch += images, labels
                 affine = recipe.degrees, recipe.scale, recipe.shear, recipe.shift, recipe.edges
                 images = augmentation.random_affine(images, step, seed, *affine)
-                images = augmentation.alternating_mirror(images, step, seed, train.size) if recipe.mirror else images
+                images = augmentation.random_mirror(images, step, seed) if recipe.mirror else images
                 images = augmentation.random_light(images, step, seed, recipe.brightness, recipe.contrast)
 
                 # Logits.

@@ -1,6 +1,5 @@
 """Augmentation in the graph: what each kind does to images, by seed and step alone."""
 
-from common.data import datasets
 from common.errors import UserError
 from common.graph import augmentation, batches
 
@@ -48,22 +47,12 @@ def test_images_that_are_smaller_than_their_padding_are_refused():
         augmentation.random_crop(tf.zeros([1, 8, 8, 3]), 0, 1, padding=8, size=8)
 
 
-def test_every_image_is_mirrored_in_every_other_epoch_whatever_the_order():
-    """Of 25 images, each a ramp of its own height, six epochs; batches of 10 straddle them."""
-    ramps = np.arange(4, dtype=np.uint8) + 4 * np.arange(25, dtype=np.uint8)[:, None]
-    images = np.broadcast_to(ramps[:, None, :, None], (25, 4, 4, 1)).copy()
-    data = batches.on_device(datasets.Split(images, np.zeros(25, np.uint8)), "data")
-    step = tf.placeholder(tf.int64, [])
-    shown, _ = batches.shuffled(data, step, 10, 7)
-    shown = augmentation.alternating_mirror(shown, step, 7, data.size)
-    with tf.Session() as session:
-        session.run(tf.local_variables_initializer(), data.feed)
-        first_rows = np.concatenate([session.run(shown, {step: i})[:, 0, :, 0] for i in range(15)])
-    mirrored = np.empty([6, 25], bool)
-    for epoch, rows in enumerate(np.split(first_rows, 6)):
-        mirrored[epoch, rows.min(axis=1).astype(int) // 4] = rows[:, 0] > rows[:, 1]
-    assert (mirrored[1:] != mirrored[:-1]).all()
-    assert mirrored.sum(axis=1).tolist() in ([12, 13] * 3, [13, 12] * 3)
+def test_random_mirror_swaps_columns_of_about_half():
+    images = numbered_pixels(400)
+    mirrored = augmented(augmentation.random_mirror, images)
+    swapped = np.array([np.array_equal(a, b[:, ::-1]) for a, b in zip(mirrored, images, strict=True)])
+    same = np.array([np.array_equal(a, b) for a, b in zip(mirrored, images, strict=True)])
+    assert (swapped ^ same).all() and 150 < swapped.sum() < 250
 
 
 @pytest.mark.parametrize("size", [3, 4])
@@ -111,7 +100,7 @@ def test_random_light_keeps_each_channels_mean_but_for_the_brightness():
     ("function", "args"),
     [
         (augmentation.random_crop, [2, 8]),
-        (augmentation.alternating_mirror, [50]),
+        (augmentation.random_mirror, []),
         (augmentation.random_light, [63.0, 0.8]),
         (augmentation.random_color, [0.4]),
         (augmentation.cutout, [4, [0.0, 0.0, 0.0]]),
@@ -146,7 +135,7 @@ def test_augmented_images_keep_their_labels():
     step = tf.constant(STEP, tf.int64)
     images, labels = batches.shuffled(data, step, 20, seed=1)
     images = augmentation.random_crop(images, step, 1, padding=2, size=4)
-    images = augmentation.alternating_mirror(images, step, 1, data.size)
+    images = augmentation.random_mirror(images, step, 1)
     found, expected = run_with(data, images, labels)
     np.testing.assert_array_equal(found % 10, np.broadcast_to(expected[:, None, None, None], found.shape))
     assert len(set(expected)) > 5

@@ -51,8 +51,7 @@ def test_parts_of_a_batch_are_the_batch(tiny_shapes):
         images, labels = batches.shuffled(data, step, 12, 1)
         images = augmentation.random_affine(images, step, 1, 9, 0.1, 0.1, 2)
         images = augmentation.random_crop(images, step, 1, 2, 32)
-        images = augmentation.alternating_mirror(images, step, 1, data.size)
-        images = augmentation.random_light(images, step, 1, 9, 0.2)
+        images = augmentation.random_light(augmentation.random_mirror(images, step, 1), step, 1, 9, 0.2)
         return augmentation.cutout(augmentation.random_color(images, step, 1, 0.1), step, 1, 5, (1.0, 2.0, 3.0)), labels
 
     whole, parts = batch(), []

@@ -77,32 +77,19 @@ def shuffled(data, step, batch_size, seed):
     part = towers.part()
     if batch_size % part.count:
         raise UserError(f"batch_size {batch_size} makes no {part.count} equal parts; set another batch_size")
+    first, end = part.range(batch_size)
 
     def indices(step):
-        return examples(data.size, step, batch_size, seed)[0]
+        position = step * batch_size + tf.range(first, end, dtype=tf.int64)
+        epoch, offset = position // data.size, position % data.size
+        key = tf.stack([tf.fill([end - first], tf.constant(seed, tf.int64)), epoch, tf.zeros_like(epoch)], axis=1)
+        last = tf.constant(data.size - 1, tf.int64)
+        return tf.raw_ops.RandomIndexShuffle(index=offset, seed=key, max_index=last, rounds=ROUNDS)
 
     with tf.name_scope("batch"):
         if isinstance(data, Streamed):
             return _cast(*_read_ahead(data, step, indices))
         return _cast(*data.take(indices(step)))
-
-
-def examples(size, step, batch_size, seed):
-    """Which of `size` examples the batch of a step takes, and in which epoch each: two int64 [batch_size].
-
-    In a tower, its part of them.
-    """
-    first, end = towers.part().range(batch_size)
-    position = step * batch_size + tf.range(first, end, dtype=tf.int64)
-    epochs = position // size
-    return permuted(position % size, size, seed, epochs), epochs
-
-
-def permuted(places, size, seed, key):
-    """Where a permutation of 0 … size - 1, keyed by (seed, key), takes these places. places, key: int64 [n]."""
-    keys = tf.stack([tf.fill(places.shape, tf.constant(seed, tf.int64)), key, tf.zeros_like(key)], axis=1)
-    last = tf.constant(size - 1, tf.int64)
-    return tf.raw_ops.RandomIndexShuffle(index=places, seed=keys, max_index=last, rounds=ROUNDS)
 
 
 def _read_ahead(data, step, indices):

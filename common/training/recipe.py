@@ -59,7 +59,7 @@ class Recipe:
     shear: number("augmentation: largest slant, pixels per row") = 0.0
     shift: number("augmentation: largest move, pixels") = 0.0
     edges: choice("what comes in there: black, or the image mirrored", EDGES) = "black"
-    mirror: whole("augmentation: 1 mirrors each image in every other epoch", least=0, below=2) = 0
+    mirror: whole("augmentation: 1 mirrors half of the images", least=0, below=2) = 0
     brightness: number("augmentation: largest change either way, pixel values") = 0.0
     contrast: number("augmentation: 0.8 multiplies the contrast by 0.2 to 1.8", below=1) = 0.0
 
