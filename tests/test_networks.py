@@ -1,5 +1,7 @@
 """Networks: L2 terms, variables, parameters, recipes, sizes of batches and images, batch normalisation."""
 
+import itertools
+
 import cifar10.forward
 import mnist.forward
 from common.errors import UserError
@@ -85,17 +87,20 @@ def airbench(widths):
         logits/biases 10"""
 
 
+def convnet(widths):
+    lines = ""
+    for stage, (cin, cout) in enumerate(itertools.pairwise([1, *widths]), start=1):
+        lines += normalised(f"stage{stage}", 1, cin, cout) + normalised(f"stage{stage}", 2, cout, cout)
+    return lines + f"""
+        logits/weights {16 * cout} 10
+        logits/biases 10"""
+
+
 GOLDEN = {
     "fully_connected": plain("hidden 784 500", "logits 500 10"),
     "lenet5": plain("conv1 5 5 1 32", "conv2 5 5 32 64", "hidden 3136 512", "logits 512 10"),
-    "convnet": "".join(
-        normalised(f"stage{stage}", i, cin if i == 1 else cout, cout)
-        for stage, cin, cout in ((1, 1, 16), (2, 16, 32), (3, 32, 64))
-        for i in (1, 2)
-    )
-    + """
-        logits/weights 1024 10
-        logits/biases 10""",
+    "convnet": convnet([16, 32, 64]),
+    "convnet_wide": convnet([32, 64, 128]),
     "airbench_slim": airbench([32, 128, 256]),
     "airbench_mini": airbench([32, 96, 160]),
     "airbench": airbench([64, 256, 256]),

@@ -18,9 +18,10 @@ RECIPE = MnistRecipe(
 )
 
 
-def network(x, train, regularizer, classes):
-    for stage, channels in (("stage1", 16), ("stage2", 32), ("stage3", 64)):
-        with tf.variable_scope(stage):
+def network(x, train, regularizer, classes, widths=(16, 32, 64)):
+    """widths: channels of the stages."""
+    for stage, channels in enumerate(widths, start=1):
+        with tf.variable_scope(f"stage{stage}"):
             x = layers.conv2d(x, channels, 3, regularizer, "conv1", bias=None)
             x = layers.relu(layers.batch_norm(x, train, "norm1"))
             x = layers.max_pool(layers.conv2d(x, channels, 3, regularizer, "conv2", bias=None))
