@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
-from benchmarks import runner
+from benchmarks import add_precision, runner
 from common import command_line
 from common.data import datasets
 from common.training import checkpoints, runs, testing
@@ -68,8 +68,7 @@ def main():
     parser.add_argument("--networks", nargs="+", metavar="NAME", help="default: the task's default network")
     positive = command_line.positive(int)
     parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="runs of each network (%(default)s)")
-    precisions = ["float32", "bfloat16"]
-    parser.add_argument("--precision", choices=precisions, default=precisions[0], help="of training (%(default)s)")
+    add_precision(parser)
     parser.add_argument("--dataset", metavar="NAME", help="default: the task's own")
     command_line.add_data_dir(parser)
     args = parser.parse_args()

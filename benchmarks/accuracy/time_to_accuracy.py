@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
-from benchmarks import runner
+from benchmarks import add_precision, runner
 from common import command_line
 from common.data import datasets
 from common.training import checkpoints, runs, testing
@@ -79,8 +79,7 @@ def main():
     count, seconds = command_line.positive(int), command_line.positive(float)
     parser.add_argument("--seeds", type=count, default=3, metavar="N", help="runs of each (%(default)s)")
     parser.add_argument("--limit", type=seconds, metavar="SECONDS", help="stop each run after so long")
-    precisions = ["float32", "bfloat16"]
-    parser.add_argument("--precision", choices=precisions, default=precisions[0], help="of training (%(default)s)")
+    add_precision(parser)
     command_line.add_data_dir(parser)
     args = parser.parse_args()
     known, targets = NETWORKS[args.task], TARGETS[args.task]

@@ -21,6 +21,7 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
+from benchmarks import add_precision
 from benchmarks.speed import peers
 from benchmarks.speed.peer_steps.problem import NETWORKS
 
@@ -157,8 +158,7 @@ def main():
     parser.add_argument(
         "--only", nargs="+", choices=settings, default=settings, metavar="SETTING", help="; ".join(settings)
     )
-    precisions = ["float32", "bfloat16"]
-    parser.add_argument("--precision", choices=precisions, default=precisions[0], help="of the step (%(default)s)")
+    add_precision(parser)
     parser.add_argument("--rounds", type=command_line.positive(int), default=5, metavar="N", help="(%(default)s)")
     command_line.add_data_dir(parser)
     args = parser.parse_args()

@@ -26,6 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
+from benchmarks import add_precision
 from benchmarks.speed.peer_steps.problem import NETWORKS
 from common import command_line
 
@@ -202,8 +203,7 @@ def main():
     parser = command_line.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     positive = command_line.positive(int)
     parser.add_argument("--networks", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
-    precisions = ["float32", "bfloat16"]
-    parser.add_argument("--precision", choices=precisions, default=precisions[0], help="of training (%(default)s)")
+    add_precision(parser)
     parser.add_argument("--evaluate", action="store_true", help="compare no training, but evaluations with PyTorch's")
     modes = list(MODES)
     parser.add_argument("--modes", nargs="+", choices=modes, default=modes, metavar="MODE", help="; ".join(modes))

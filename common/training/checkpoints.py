@@ -129,9 +129,10 @@ def _check_dataset(root, task, dataset):
 
 
 def _none_yet(root, task, network, dataset, others=""):
+    """What to raise where there is none. Raises a UserError itself where there are some, and their run.json is lost."""
     for folder in sorted((root / task).glob("*")):
         if runs.indexes(folder) and not (folder / "run.json").exists():
-            runs.read(folder)  # raises what says that it is missing
+            runs.read(folder)
     place = shown(_usual(root, task, network, dataset))
     return NoneYet(f"no checkpoint in {place} yet; this makes one: {_command(root, task, network, dataset)}{others}")
 
