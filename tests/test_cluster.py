@@ -14,7 +14,8 @@ from helpers import digest, scalars
 from PIL import Image
 from test_scripts import finish
 
-SHORT = ("--dataset", "generated", "--device", "cpu", "--network", "fully_connected", "--set", "save_steps=4")
+ALIKE = ("--device", "cpu", "--precision", "float32")  # on every machine
+SHORT = ("--dataset", "generated", *ALIKE, "--network", "fully_connected", "--set", "save_steps=4")
 FOLDER = "checkpoints/mnist/fully_connected-generated"
 
 
@@ -86,7 +87,7 @@ def test_streamed_pictures_go_on_with_workers_as_in_memory_with_one_process(prog
         for i in range(60):
             pixels = np.random.default_rng(i).integers(-20, 20, [40, 40, 3]) + color
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(tmp_path / "pictures" / kind / f"{i}.png")
-    flags = ["--dataset", tmp_path / "pictures", "--data-dir", tmp_path, "--network", "simple", "--device", "cpu"]
+    flags = ["--dataset", tmp_path / "pictures", "--data-dir", tmp_path, "--network", "simple", *ALIKE]
     flags += ["--start-from", "none", "--set", "batch_size=8", "save_steps=2"]
     finish(program("cifar10/backward.py", *flags, "--steps", 5))
     [alone] = (tmp_path / "checkpoints/cifar10").iterdir()
@@ -97,6 +98,15 @@ def test_streamed_pictures_go_on_with_workers_as_in_memory_with_one_process(prog
     found = variables(str(alone / "model.ckpt-5"))
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, atol=1e-5 * max(1, np.abs(values).max()), err_msg=name)
+
+
+@pytest.mark.slow
+def test_workers_take_the_precision_of_the_chief_and_that_of_the_run(start):
+    flags = ["--dataset", "generated", "--device", "cpu", "--network", "softmax", "--set", "batch_size=60"]
+    for step, chiefs in (0, ["--precision", "bfloat16"]), (1, []):
+        steps = ["--steps", step + 1]
+        (out, _), _ = [finish(process) for process in start(2, *chiefs, *flags, *steps, others=[*flags, *steps])]
+        assert out.startswith(f"softmax on generated digits: step {step} to {step + 1}, bfloat16, 2 workers\n")
 
 
 @pytest.mark.slow

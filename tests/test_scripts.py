@@ -8,6 +8,7 @@ import time
 
 from cifar10 import backward as cifar10_backward
 from common.data import datasets, mnist_files
+from common.graph import device
 from common.training import runs
 from mnist import app, backward, test
 from mnist.forward import NETWORKS
@@ -182,6 +183,20 @@ def test_no_checkpoint_says_which_command_makes_one(call, tmp_path, main, flags)
 def test_precision_of_another_device_is_an_error(call, tmp_path):
     status, _, err = call(backward.main, *folders(tmp_path), "--device", "cpu", "--precision", "float16")
     assert status == 1 and err == "error: --precision float16 needs a GPU, and this would run on /device:CPU:0\n"
+
+
+def test_the_fastest_precision_is_taken_and_a_run_keeps_its_own(call, tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(datasets.MNIST, "mnist", lambda data_dir: tiny._replace(name="mnist"))
+    flags = [*folders(tmp_path), "--device", "cpu", "--network", "softmax", "--dataset", "mnist"]
+    flags += ["--set", "batch_size=20"]
+    for steps, fastest in (1, "bfloat16"), (2, "float32"):
+        monkeypatch.setattr(device, "fastest_precision", lambda devices, fastest=fastest: fastest)
+        with tf.Graph().as_default():
+            status, out, _ = call(backward.main, *flags, "--steps", steps)
+        assert status == 0 and out.startswith(f"softmax on generated digits: step {steps - 1} to {steps}, bfloat16\n")
+    assert runs.read(tmp_path / "checkpoints/mnist/softmax").precision == "bfloat16"
+    status, _, err = call(backward.main, *flags, "--precision", "float32")
+    assert status == 1 and "precision is 'bfloat16' there and 'float32' here" in err
 
 
 def test_named_data_set_that_is_not_there_is_an_error(call, tmp_path, monkeypatch):

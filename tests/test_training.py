@@ -180,6 +180,14 @@ def test_bfloat16_is_warned_of_on_a_cpu_without_instructions_for_it(monkeypatch,
         assert ("float32 is faster" in capsys.readouterr().err) == warned
 
 
+def test_bfloat16_is_the_fastest_on_a_cpu_with_amx(monkeypatch):
+    monkeypatch.setattr(device, "cpu_has", {"amx_bf16": True}.get)
+    assert device.fastest_precision([CPU]) == "bfloat16"
+    assert device.fastest_precision([CPU, "/device:GPU:0"]) == "float32"
+    monkeypatch.setattr(device, "cpu_has", lambda *instructions: None)  # as on macOS
+    assert device.fastest_precision([CPU]) == "float32"
+
+
 @pytest.mark.parametrize("task", [backward, cifar10.backward], ids=["mnist", "cifar10"])
 def test_a_signal_is_told_and_what_was_done_is_saved(tiny, tiny_shapes, tmp_path, monkeypatch, task):
     network, data = ("softmax", tiny) if task is backward else ("simple", tiny_shapes)

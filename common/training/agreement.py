@@ -12,8 +12,10 @@ from common.training.recipe import LASTING
 MEASURED = ("temperature", "validation_accuracy")  # entries of run.json that go on with a run
 
 
-def continued(directory, run):
+def continued(directory, run, any_precision=False):
     """The run as it goes on from the checkpoints in a folder, with what was measured of them; as it is without any.
+
+    any_precision: whether that of the checkpoints is taken, whatever the run has.
 
     Prints that it began from another checkpoint than the one that is named, if both are of the same folder.
 
@@ -30,6 +32,7 @@ def continued(directory, run):
     if began and told and began != told and Path(began).parent == Path(told).parent:  # its newest is another by now
         print(f"began from {began}, not from {Path(told).name}, and goes on from its own checkpoint")
         run = dataclasses.replace(run, start_from=began)
+    run = dataclasses.replace(run, precision=before.precision) if any_precision else run
     there, here = _flat(before), _flat(run)
     differences = [
         f"{key} is {there[key]!r} there and {here[key]!r} here"

@@ -12,6 +12,7 @@ from common.graph import device
 from common.training import checkpoints, runs
 from common.training import recipe as recipes
 
+AUTO = "auto"  # the precision that is the fastest
 OWN = dict(images=1000, size=32, learnt=True)  # of pictures of one's own, before they are counted
 
 
@@ -23,9 +24,9 @@ def parser(description, task, networks, family):
     parser.add_argument("--steps", metavar="N", type=whole, help="train up to this step, not by the recipe's epochs")
     parser.add_argument("--seed", metavar="N", type=whole, default=1, help="of weights, batches and augmentation (1)")
     parser.add_argument(
-        "--precision", choices=device.PRECISIONS, default="float32",
-        help="in which the layers compute: float32, the default; bfloat16 on a CPU with instructions for it, as AMX; "
-        "float16 on a GPU",
+        "--precision", choices=(AUTO, *device.PRECISIONS), default=AUTO,
+        help="in which the layers compute: bfloat16 on a CPU with AMX, else float32 (auto, the default; a run that "
+        "goes on keeps what it has); float16 is for GPUs",
     )
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change entries of the recipe, below"
@@ -51,10 +52,11 @@ def parser(description, task, networks, family):
 
 
 def parse(parser, task, networks, family):
-    """What the command line asks for; `own`, `network`, `device` and `start_from` are resolved.
+    """What the command line asks for; `own`, `network`, `device`, `precision` and `start_from` are resolved.
 
-    own: whether the data set is pictures of one's own. Raises UserError for a device that is not there or does not
-    compute in the precision, and for an entry of the recipe that is invalid or changes nothing.
+    own: whether the data set is pictures of one's own. any_precision: whether a run that goes on keeps the one it has.
+    Raises UserError for a device that is not there or does not compute in the precision, and for an entry of the recipe
+    that is invalid or changes nothing.
     """
     args = parser.parse_args()
     args.own = bool(args.dataset) and args.dataset not in family
@@ -75,6 +77,8 @@ def parse(parser, task, networks, family):
         may_be_gone = path.parent.is_dir() and re.fullmatch(r"model\.ckpt-\d+", path.name)
         args.start_from = path if may_be_gone else checkpoints.named(path)
     args.device = device.resolve_all(args.device)
+    args.any_precision = args.precision == AUTO
+    args.precision = device.fastest_precision(args.device) if args.any_precision else args.precision
     device.check_precision(args.precision, args.device)
     recipe = networks[args.network].RECIPE
     recipe = recipe.for_own(**OWN) if args.own else recipe

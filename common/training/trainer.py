@@ -1,12 +1,13 @@
 """What both trainers share: evaluations, TensorBoard's summaries, and a run's beginning and end."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 
 from common.command_line import ROOT, shown
 from common.errors import UserError, writing
-from common.graph import batches, towers
+from common.graph import batches, device, towers
 from common.training import agreement, calibration, checkpoints, cluster, evaluation, hooks, runs
 from common.training import recipe as recipes
 
@@ -54,17 +55,22 @@ def describe(
 def locked_folders(task, args, run, workers):
     """The run as it goes on there, its folder of checkpoints, and of logs, while no other trainer is at work there.
 
-    Of workers that are not the chief: the run, None and None. Raises UserError if the folder holds another run, or
-    another trainer is at work there.
+    args: of arguments.parse(). Of workers that are not the chief: the run, None and None. Raises UserError if the
+    folder holds another run, or another trainer is at work there.
     """
-    if not workers.is_chief:
-        yield run, None, None
-        return
-    checkpoint_dir = runs.folder(args.checkpoint_dir, task, run.network, run.dataset)
-    log_dir = runs.folder(args.log_dir, task, run.network, run.dataset) / "train"
-    log_dir.mkdir(parents=True, exist_ok=True)
-    with runs.lock(checkpoint_dir):
-        yield agreement.continued(checkpoint_dir, run), checkpoint_dir, log_dir
+    checkpoint_dir = log_dir = None
+    with contextlib.ExitStack() as locked:
+        if workers.is_chief:
+            checkpoint_dir = runs.folder(args.checkpoint_dir, task, run.network, run.dataset)
+            log_dir = runs.folder(args.log_dir, task, run.network, run.dataset) / "train"
+            log_dir.mkdir(parents=True, exist_ok=True)
+            locked.enter_context(runs.lock(checkpoint_dir))
+            run = agreement.continued(checkpoint_dir, run, args.any_precision)
+        chiefs = workers.exchange(run.precision)[0]
+        if args.any_precision and chiefs != args.precision:  # which was checked
+            device.check_precision(chiefs, args.device)
+            run = dataclasses.replace(run, precision=chiefs)
+        yield run, checkpoint_dir, log_dir
 
 
 def begin(run, checkpoint_dir, workers=cluster.ALONE):
@@ -82,8 +88,9 @@ def begin(run, checkpoint_dir, workers=cluster.ALONE):
         return done < run.steps
     if done < run.steps:
         runs.write(checkpoint_dir, run)
-        together = f", {workers.size} workers" if workers.size > 1 else ""
-        print(f"{title}: step {done} to {run.steps}{together}", flush=True)
+        how = [run.precision] if run.precision != "float32" else []
+        how += [f"{workers.size} workers"] if workers.size > 1 else []
+        print(", ".join([f"{title}: step {done} to {run.steps}", *how]), flush=True)
         return True
     # The other schedules end at a step that was fixed at the start.
     more = "; --steps N trains on" if run.recipe.schedule in recipes.LASTING else ""
