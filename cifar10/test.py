@@ -2,7 +2,7 @@
 
     python cifar10/test.py           # beside the trainer, from another terminal; ends when the trainer has finished
     python cifar10/test.py --once    # the newest checkpoint only
-    python cifar10/test.py --tta     # test-time augmentation: the mean of each image and its mirror image
+    python cifar10/test.py --tta     # test-time augmentation: the mean of six views of each image
 
 Tests the run that was started last, or the last one of a --network or --dataset.
 """
@@ -18,10 +18,12 @@ from common import command_line
 from common.data import datasets
 from common.training import testing
 
+HELP = "average the logits of each image, of two that are moved by a pixel, and of their mirror images"
+
 
 def main():
     parser = testing.parser(__doc__, NETWORKS, datasets.CIFAR10)
-    parser.add_argument("--tta", action="store_true", help="average each image's logits with its mirror image's")
+    parser.add_argument("--tta", action="store_true", help=HELP)
     args = parser.parse_args()
     testing.test_checkpoints("cifar10", args, forward, NETWORKS, datasets.CIFAR10, args.tta)
 

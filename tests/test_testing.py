@@ -158,19 +158,25 @@ def test_a_test_of_an_old_checkpoint_keeps_the_later_points(call, tiny, tmp_path
 
 
 @pytest.mark.slow
-def test_tta_is_the_mean_of_the_logits_of_image_and_mirror_image(tiny_shapes, tmp_path):
+def test_tta_is_the_mean_of_the_logits_of_six_views(tiny_shapes, tmp_path):
     recipe = dataclasses.replace(CIFAR10["airbench_slim"].RECIPE, batch_size=8)
     conftest.train(cifar10_backward, tmp_path, tiny_shapes, recipe, 2, "airbench_slim")
     run = conftest.described("airbench_slim", tiny_shapes, recipe, steps=2)
     split = tiny_shapes.test
-    mirrored = datasets.Split(split.images[:, :, ::-1], split.labels)
+    views = {"plain": split.images}
+    for pixels in -1, 1:
+        around = np.pad(split.images, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
+        views[f"moved by {pixels}"] = around[:, 1 - pixels : 33 - pixels, 1 - pixels : 33 - pixels]
+    views |= {f"{name}, mirrored": images[:, :, ::-1] for name, images in views.items()}
+    tested = [(name, datasets.Split(images, split.labels), False) for name, images in views.items()]
     probabilities = {}
-    for name, images, tta in (("plain", split, False), ("mirrored", mirrored, False), ("tta", split, True)):
+    for name, images, tta in [*tested, ("tta", split, True)]:
         paths = [tmp_path / "model.ckpt-2"]
         [(step, result)] = testing.test(cifar10_forward, run, images, paths, conftest.CPU, tta=tta)
         assert step == 2
         probabilities[name] = result.probabilities
-    product = np.sqrt(probabilities["plain"] * probabilities["mirrored"])  # logits add, probabilities multiply
+    # Logits add, probabilities multiply.
+    product = np.prod([probabilities[name] for name in views], axis=0) ** (1 / len(views))
     expected = product / product.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(probabilities["tta"], expected, atol=1e-5)
-    assert np.abs(probabilities["plain"] - probabilities["mirrored"]).max() > 1e-4
+    assert all(np.abs(probabilities["plain"] - probabilities[name]).max() > 1e-4 for name in [*views][1:])

@@ -83,6 +83,14 @@ def mirror(images):
     return tf.reverse(images, axis=[2])
 
 
+def move(images, pixels):
+    """Moves each image down and to the right, or back if `pixels` is less than 0; what comes in is reflected."""
+    for axis in 1, 2:
+        side = images.shape[axis]
+        images = tf.gather(images, _reflected(tf.range(side) - pixels, side), axis=axis)
+    return images
+
+
 def cutout(images, step, seed, size, fill):
     """Paints a square of `size` pixels over each image, its centre at random, keyed by (seed, step).
 

@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 BATCH_SIZE = 1000  # images a run of the graph, at most
 MOST_CURVES = 100  # classes, up to which each gets a curve of precision and recall: of more nobody looks at them
 MOST_CLASSES = 2000  # of a confusion matrix: of more it would be a picture of dots, and fill the memory
-PIXELS = 1_100_000  # of the images a run of the graph: bounds the memory
+PIXELS = 1_100_000  # of all views of the images a run of the graph: bounds the memory
 
 
 class Evaluation(NamedTuple):
@@ -71,17 +71,18 @@ class Evaluation(NamedTuple):
         return wrong[np.argsort(-self.probabilities[wrong].max(axis=1), kind="stable")][:count]
 
 
-def logits(forward, run, images, tta=False, precision="float32"):
+def logits(forward, run, images, mirrored=False, moves=(0,), precision="float32"):
     """The logits of images in 0–255, float32 [n, height, width, channels], by a network that does not train.
 
-    forward: the task's. run: runs.Run. tta: test-time augmentation, the mean over an image and its mirror image; where
-    mirror images do not show the same, as of letters, there is none. precision: in which the network computes.
+    forward: the task's. run: runs.Run. mirrored: the mean over an image and its mirror image; where mirror images do
+    not show the same, as of letters, there is none. moves: the mean over the image moved by each of so many pixels
+    along its diagonal; 0 is the image itself. precision: in which the network computes.
     """
-    tta = tta and run.mirrors
-    views = tf.concat([images, augmentation.mirror(images)], axis=0) if tta else images
-    x = batches.standardize(views, run.image_mean, run.image_std, precision)
+    views = [augmentation.move(images, pixels) if pixels else images for pixels in moves]
+    views += map(augmentation.mirror, views[:]) if mirrored and run.mirrors else []
+    x = batches.standardize(tf.concat(views, axis=0), run.image_mean, run.image_std, precision)
     result = forward(x, False, None, run.network, len(run.class_names))
-    return tf.add_n(tf.split(result, 2)) / 2 if tta else result
+    return tf.add_n(tf.split(result, len(views))) / len(views) if len(views) > 1 else result
 
 
 def calibrated(forward, run, images):
@@ -93,15 +94,15 @@ def calibrated(forward, run, images):
     return unscaled, tf.nn.softmax(unscaled / run.temperature, name="probabilities")
 
 
-def evaluator(data, network, name="evaluation", workers=cluster.ALONE):
+def evaluator(data, network, name="evaluation", workers=cluster.ALONE, views=1):
     """Builds the evaluation of a batches.source() in the current graph; `network` gives the logits of images.
 
-    Returns a function of a session that runs over the whole split, each image once, and gives an Evaluation. Workers
-    take a part of each batch, and all call it.
+    views: how many the network takes of each image. Returns a function of a session that runs over the whole split,
+    each image once, and gives an Evaluation. Workers take a part of each batch, and all call it.
     """
     with tf.name_scope(name):
         start = tf.placeholder(tf.int64, [], "start")
-        batch_size = min(BATCH_SIZE, max(1, PIXELS // int(np.prod(data.images.shape[1:3]))))
+        batch_size = min(BATCH_SIZE, max(1, PIXELS // int(views * np.prod(data.images.shape[1:3]))))
         end = tf.minimum(start + batch_size, data.size)
         first, last = workers.part.range(end - start)
         images, labels = batches.in_order(data, start + first, start + last)

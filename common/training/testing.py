@@ -15,6 +15,7 @@ import tensorflow.compat.v1 as tf
 
 MOST_CLASSES = 20  # whose accuracy is printed
 NONE = 2.0  # stands for the accuracy of a class without images, and sorts last
+TTA_MOVES = (0, -1, 1)  # pixels; chosen by validation images: docs/cifar10.md
 
 
 def parser(description, networks, family):
@@ -44,13 +45,17 @@ def test(forward, run, split, paths, device_name, *, raw=False, tta=False, skip_
 
     forward: the task's. run: runs.Run. split: datasets.Split. paths: iterable of checkpoints.
     raw: the weights themselves, not their moving averages. tta: test-time augmentation, the mean of the logits of an
-    image and its mirror image. skip_unreadable: tell of a checkpoint that is gone or not whole, and go on, instead of
-    raising restoring.Unreadable.
+    image, of the same moved by TTA_MOVES, and of the mirror images of these. skip_unreadable: tell of a checkpoint that
+    is gone or not whole, and go on, instead of raising restoring.Unreadable.
     Yields (global step, evaluation.Evaluation) for each.
     """
     with tf.Graph().as_default(), tf.device(device_name):
         data = batches.source(split, "data")
-        evaluate = evaluation.evaluator(data, lambda images: evaluation.logits(forward, run, images, tta))
+
+        def network(images):
+            return evaluation.logits(forward, run, images, mirrored=tta, moves=TTA_MOVES if tta else (0,))
+
+        evaluate = evaluation.evaluator(data, network, views=2 * len(TTA_MOVES) if tta else 1)
         global_step = tf.train.get_or_create_global_step()
         variables = restoring.averages(run, raw)
         saver = tf.train.Saver(variables)
