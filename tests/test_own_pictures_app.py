@@ -30,7 +30,7 @@ def test_from_a_folder_to_the_answer_of_the_app(program, tmp_path):
     out, err = program("cifar10/backward.py", *flags).communicate(timeout=120)
     assert out.startswith("obst: 3 classes, 32×32 pixels; 96 pictures to train, 12 to validate, 12 to test, in data/")
     network = runs.read(ROOT / "checkpoints/cifar10" / runs.PRETRAINED).network
-    assert f"{network} on obst: step 0 to 40\nstarts from checkpoints/cifar10/pretrained/" in out
+    assert f"{network} on obst: step 0 to 40, " in out and "\nstarts from checkpoints/cifar10/pretrained/" in out
     out, err = program("cifar10/test.py", "--once", "--data-dir", "data").communicate(timeout=60)
     assert f"{network} trained on obst: 12 test images of obst" in out, err
     accuracy = float(out.split("mean of classes ")[1].split()[0])

@@ -182,21 +182,25 @@ def test_no_checkpoint_says_which_command_makes_one(call, tmp_path, main, flags)
 
 def test_precision_of_another_device_is_an_error(call, tmp_path):
     status, _, err = call(backward.main, *folders(tmp_path), "--device", "cpu", "--precision", "float16")
-    assert status == 1 and err == "error: --precision float16 needs a GPU, and this would run on /device:CPU:0\n"
+    assert status == 1 and err == (
+        "error: float16 needs a GPU, and this would run on /device:CPU:0; choose another --device or --precision\n"
+    )
 
 
-def test_the_fastest_precision_is_taken_and_a_run_keeps_its_own(call, tiny, tmp_path, monkeypatch):
+@pytest.mark.parametrize("precisions", [("bfloat16", "float32"), ("float32", "bfloat16")])
+def test_auto_takes_the_default_precision_and_a_run_keeps_its_own(call, tiny, tmp_path, monkeypatch, precisions):
+    first, other = precisions
     monkeypatch.setitem(datasets.MNIST, "mnist", lambda data_dir: tiny._replace(name="mnist"))
     flags = [*folders(tmp_path), "--device", "cpu", "--network", "softmax", "--dataset", "mnist"]
     flags += ["--set", "batch_size=20"]
-    for steps, fastest in (1, "bfloat16"), (2, "float32"):
-        monkeypatch.setattr(device, "fastest_precision", lambda devices, fastest=fastest: fastest)
+    for steps, default in enumerate(precisions, start=1):
+        monkeypatch.setattr(device, "default_precision", lambda devices, default=default: default)
         with tf.Graph().as_default():
             status, out, _ = call(backward.main, *flags, "--steps", steps)
-        assert status == 0 and out.startswith(f"softmax on generated digits: step {steps - 1} to {steps}, bfloat16\n")
-    assert runs.read(tmp_path / "checkpoints/mnist/softmax").precision == "bfloat16"
-    status, _, err = call(backward.main, *flags, "--precision", "float32")
-    assert status == 1 and "precision is 'bfloat16' there and 'float32' here" in err
+        assert status == 0 and out.startswith(f"softmax on generated digits: step {steps - 1} to {steps}, {first}\n")
+    assert runs.read(tmp_path / "checkpoints/mnist/softmax").precision == first
+    status, _, err = call(backward.main, *flags, "--precision", other)
+    assert status == 1 and f"precision is '{first}' there and '{other}' here" in err
 
 
 def test_named_data_set_that_is_not_there_is_an_error(call, tmp_path, monkeypatch):

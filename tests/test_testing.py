@@ -11,6 +11,7 @@ from cifar10.forward import forward as cifar10_forward
 from common import command_line
 from common.data import datasets
 from common.errors import UserError
+from common.graph import batches
 from common.training import checkpoints, evaluation, restoring, runs, testing
 from mnist import test
 from mnist.forward import NETWORKS, forward
@@ -155,6 +156,24 @@ def test_a_test_of_an_old_checkpoint_keeps_the_later_points(call, tiny, tmp_path
     time.sleep(1)
     assert call(test.main, *flags, "--once")[0] == 0
     assert sorted(scalars(logs / "fully_connected" / "test", "accuracy/test")) == [4, 8, 12]  # none twice
+
+
+def test_the_more_views_of_an_image_the_smaller_the_batch(tiny, monkeypatch):
+    monkeypatch.setattr(evaluation, "PIXELS", 30 * 28 * 28)
+    counts = []
+
+    def logits(images):
+        counts.append(len(images))
+        return np.zeros([len(images), 10], np.float32)
+
+    def network(images):
+        return tf.ensure_shape(tf.numpy_function(logits, [images], tf.float32), [None, 10])
+
+    data = batches.source(tiny.test, "data")
+    evaluate = evaluation.evaluator(data, network, views=4)
+    with tf.Session() as session:
+        session.run(tf.local_variables_initializer(), data.feed)
+        assert len(evaluate(session).labels) == 120 and max(counts) == 7  # of 30 views
 
 
 @pytest.mark.slow

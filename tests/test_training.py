@@ -181,11 +181,11 @@ def test_bfloat16_is_warned_of_on_a_cpu_without_instructions_for_it(monkeypatch,
 
 
 def test_bfloat16_is_the_fastest_on_a_cpu_with_amx(monkeypatch):
-    monkeypatch.setattr(device, "cpu_has", {"amx_bf16": True}.get)
-    assert device.fastest_precision([CPU]) == "bfloat16"
-    assert device.fastest_precision([CPU, "/device:GPU:0"]) == "float32"
-    monkeypatch.setattr(device, "cpu_has", lambda *instructions: None)  # as on macOS
-    assert device.fastest_precision([CPU]) == "float32"
+    monkeypatch.setattr(device, "cpu_instructions", lambda: {"amx_bf16"})
+    assert device.default_precision([CPU]) == "bfloat16"
+    assert device.default_precision([CPU, "/device:GPU:0"]) == "float32"
+    monkeypatch.setattr(device, "cpu_instructions", set)  # as on macOS
+    assert device.default_precision([CPU]) == "float32"
 
 
 @pytest.mark.parametrize("task", [backward, cifar10.backward], ids=["mnist", "cifar10"])
@@ -215,7 +215,8 @@ def test_bfloat16_trains_nearly_the_same_float32_variables(tiny, tmp_path):
 
 def test_the_temperature_is_the_best_on_a_grid(call, tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(datasets.MNIST, "mnist", lambda data_dir: tiny._replace(name="mnist"))
-    settings = ("--network", "softmax", "--dataset", "mnist", "--steps", 30, "--set", "batch_size=20", "save_steps=15")
+    settings = ("--network", "softmax", "--dataset", "mnist", "--steps", 30, "--precision", "float32")
+    settings += ("--set", "batch_size=20", "save_steps=15")
     status, out, _ = call(backward.main, "--checkpoint-dir", tmp_path, *settings)
     folder = tmp_path / "mnist" / "softmax"
     run = runs.read(folder, NETWORKS)

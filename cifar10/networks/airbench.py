@@ -60,8 +60,9 @@ def initial(images):
     """
     _, height, width, channels = images.shape
     covariance = np.zeros([4 * channels] * 2)
-    for first in range(0, len(images), 100):  # what fits the processor's cache is four times as fast
-        part = images[first : first + 100]
+    count = max(1, 100_000 // (height * width))  # images at a time: what fits the processor's cache is faster
+    for first in range(0, len(images), count):
+        part = images[first : first + count]
         patches = [part[:, y : y + height - 1, x : x + width - 1] for y in (0, 1) for x in (0, 1)]
         patches = np.concatenate(patches, axis=-1).reshape(-1, 4 * channels)
         covariance += patches.T @ patches

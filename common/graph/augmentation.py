@@ -87,7 +87,7 @@ def move(images, pixels):
     """Moves each image down and to the right, or back if `pixels` is less than 0; what comes in is reflected."""
     for axis in 1, 2:
         side = images.shape[axis]
-        images = tf.gather(images, _reflected(tf.range(side) - pixels, side), axis=axis)
+        images = tf.gather(images, _reflected(tf.range(side) - pixels, side) % side, axis=axis)  # 0 of a single pixel
     return images
 
 

@@ -1,6 +1,6 @@
 """The gradients of convolutions of stride 1 on a CPU: layers.conv2d() sets them in the place of the stock ones."""
 
-from common.graph.device import cpu_has
+from common.graph.device import cpu_instructions
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -11,7 +11,7 @@ NAME = "Conv2DOfStride1"  # under which TensorFlow finds them
 _CPU = np.show_config(mode="dicts").get("SIMD Extensions", {})  # entries that would be empty are not there
 _SIMD = {*_CPU.get("baseline", ()), *_CPU.get("found", ())}
 AVX2_AT_MOST = bool(_SIMD & {"AVX2", "X86_V3"}) and not _SIMD & {"AVX512F", "X86_V4"}
-AMX = cpu_has("amx_bf16")  # for which NumPy does not look
+AMX = "amx_bf16" in cpu_instructions()  # for which NumPy does not look
 AMX_PIXELS = 32  # of a row, in bfloat16: of so many it sums at once for the gradient of weights
 
 

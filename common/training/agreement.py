@@ -12,17 +12,18 @@ from common.training.recipe import LASTING
 MEASURED = ("temperature", "validation_accuracy")  # entries of run.json that go on with a run
 
 
-def continued(directory, run, any_precision=False):
+def continued(directory, run, auto_precision=False):
     """The run as it goes on from the checkpoints in a folder, with what was measured of them; as it is without any.
 
-    any_precision: whether that of the checkpoints is taken, whatever the run has.
+    auto_precision: whether it has the precision of the checkpoints, whatever that is.
 
     Prints that it began from another checkpoint than the one that is named, if both are of the same folder.
 
     Raises UserError if they come from a run that differs in more than what saves, and the last step: training on would
     continue neither the one nor the other. The last step may differ where the schedule allows it.
     """
-    may_change = {"versions", "test_accuracy", *MEASURED, "dataset_folder", "dataset_source"}
+    kept = [*MEASURED, "precision"] if auto_precision else MEASURED
+    may_change = {"versions", "test_accuracy", *kept, "dataset_folder", "dataset_source"}
     may_change |= {"recipe.save_steps", "recipe.evaluate"}
     may_change |= {"steps", "recipe.epochs"} if run.recipe.schedule in LASTING else set()
     if not runs.indexes(directory):
@@ -32,7 +33,6 @@ def continued(directory, run, any_precision=False):
     if began and told and began != told and Path(began).parent == Path(told).parent:  # its newest is another by now
         print(f"began from {began}, not from {Path(told).name}, and goes on from its own checkpoint")
         run = dataclasses.replace(run, start_from=began)
-    run = dataclasses.replace(run, precision=before.precision) if any_precision else run
     there, here = _flat(before), _flat(run)
     differences = [
         f"{key} is {there[key]!r} there and {here[key]!r} here"
@@ -44,7 +44,7 @@ def continued(directory, run, any_precision=False):
             f"{directory} holds another run: {'; '.join(differences)}. Continue it with the same settings, "
             "choose another --checkpoint-dir, or delete the folder"
         )
-    return dataclasses.replace(run, **{name: getattr(before, name) for name in MEASURED})
+    return dataclasses.replace(run, **{name: getattr(before, name) for name in kept})
 
 
 def what_all_share(run):

@@ -12,7 +12,7 @@ from common.graph import device
 from common.training import checkpoints, runs
 from common.training import recipe as recipes
 
-AUTO = "auto"  # the precision that is the fastest
+AUTO = "auto"  # the precision: bfloat16 on a CPU with AMX, else float32
 OWN = dict(images=1000, size=32, learnt=True)  # of pictures of one's own, before they are counted
 
 
@@ -25,8 +25,8 @@ def parser(description, task, networks, family):
     parser.add_argument("--seed", metavar="N", type=whole, default=1, help="of weights, batches and augmentation (1)")
     parser.add_argument(
         "--precision", choices=(AUTO, *device.PRECISIONS), default=AUTO,
-        help="in which the layers compute: bfloat16 on a CPU with AMX, else float32 (auto, the default; a run that "
-        "goes on keeps what it has); float16 is for GPUs",
+        help="in which the layers compute: auto, the default, is bfloat16 on a CPU with AMX, else float32, but a run "
+        "that goes on keeps its own, and workers take the chief's; float16 is for GPUs",
     )
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change entries of the recipe, below"
@@ -54,9 +54,9 @@ def parser(description, task, networks, family):
 def parse(parser, task, networks, family):
     """What the command line asks for; `own`, `network`, `device`, `precision` and `start_from` are resolved.
 
-    own: whether the data set is pictures of one's own. any_precision: whether a run that goes on keeps the one it has.
-    Raises UserError for a device that is not there or does not compute in the precision, and for an entry of the recipe
-    that is invalid or changes nothing.
+    own: whether the data set is pictures of one's own. auto_precision: whether that was left to auto, so that
+    checkpoints and the chief decide. Raises UserError for a device that is not there or does not compute in the
+    precision, and for an entry of the recipe that is invalid or changes nothing.
     """
     args = parser.parse_args()
     args.own = bool(args.dataset) and args.dataset not in family
@@ -77,8 +77,8 @@ def parse(parser, task, networks, family):
         may_be_gone = path.parent.is_dir() and re.fullmatch(r"model\.ckpt-\d+", path.name)
         args.start_from = path if may_be_gone else checkpoints.named(path)
     args.device = device.resolve_all(args.device)
-    args.any_precision = args.precision == AUTO
-    args.precision = device.fastest_precision(args.device) if args.any_precision else args.precision
+    args.auto_precision = args.precision == AUTO
+    args.precision = device.default_precision(args.device) if args.auto_precision else args.precision
     device.check_precision(args.precision, args.device)
     recipe = networks[args.network].RECIPE
     recipe = recipe.for_own(**OWN) if args.own else recipe

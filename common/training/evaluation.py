@@ -79,7 +79,8 @@ def logits(forward, run, images, mirrored=False, moves=(0,), precision="float32"
     along its diagonal; 0 is the image itself. precision: in which the network computes.
     """
     views = [augmentation.move(images, pixels) if pixels else images for pixels in moves]
-    views += map(augmentation.mirror, views[:]) if mirrored and run.mirrors else []
+    if mirrored and run.mirrors:
+        views += [augmentation.mirror(images) for images in views]
     x = batches.standardize(tf.concat(views, axis=0), run.image_mean, run.image_std, precision)
     result = forward(x, False, None, run.network, len(run.class_names))
     return tf.add_n(tf.split(result, len(views))) / len(views) if len(views) > 1 else result

@@ -51,11 +51,12 @@ def test(forward, run, split, paths, device_name, *, raw=False, tta=False, skip_
     """
     with tf.Graph().as_default(), tf.device(device_name):
         data = batches.source(split, "data")
+        moves = TTA_MOVES if tta else (0,)
 
         def network(images):
-            return evaluation.logits(forward, run, images, mirrored=tta, moves=TTA_MOVES if tta else (0,))
+            return evaluation.logits(forward, run, images, mirrored=tta, moves=moves)
 
-        evaluate = evaluation.evaluator(data, network, views=2 * len(TTA_MOVES) if tta else 1)
+        evaluate = evaluation.evaluator(data, network, views=len(moves) * (1 + tta))
         global_step = tf.train.get_or_create_global_step()
         variables = restoring.averages(run, raw)
         saver = tf.train.Saver(variables)

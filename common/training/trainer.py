@@ -55,8 +55,9 @@ def describe(
 def locked_folders(task, args, run, workers):
     """The run as it goes on there, its folder of checkpoints, and of logs, while no other trainer is at work there.
 
-    args: of arguments.parse(). Of workers that are not the chief: the run, None and None. Raises UserError if the
-    folder holds another run, or another trainer is at work there.
+    args: of arguments.parse(). All workers call it, and have the precision of the chief if theirs is left to auto. Of
+    those that are not the chief: the run, None and None. Raises UserError if the folder holds another run, another
+    trainer is at work there, or a device does not compute in the precision.
     """
     checkpoint_dir = log_dir = None
     with contextlib.ExitStack() as locked:
@@ -65,9 +66,9 @@ def locked_folders(task, args, run, workers):
             log_dir = runs.folder(args.log_dir, task, run.network, run.dataset) / "train"
             log_dir.mkdir(parents=True, exist_ok=True)
             locked.enter_context(runs.lock(checkpoint_dir))
-            run = agreement.continued(checkpoint_dir, run, args.any_precision)
+            run = agreement.continued(checkpoint_dir, run, args.auto_precision)
         chiefs = workers.exchange(run.precision)[0]
-        if args.any_precision and chiefs != args.precision:  # which was checked
+        if args.auto_precision:
             device.check_precision(chiefs, args.device)
             run = dataclasses.replace(run, precision=chiefs)
         yield run, checkpoint_dir, log_dir
@@ -88,9 +89,8 @@ def begin(run, checkpoint_dir, workers=cluster.ALONE):
         return done < run.steps
     if done < run.steps:
         runs.write(checkpoint_dir, run)
-        how = [run.precision] if run.precision != "float32" else []
-        how += [f"{workers.size} workers"] if workers.size > 1 else []
-        print(", ".join([f"{title}: step {done} to {run.steps}", *how]), flush=True)
+        together = f", {workers.size} workers" if workers.size > 1 else ""
+        print(f"{title}: step {done} to {run.steps}, {run.precision}{together}", flush=True)
         return True
     # The other schedules end at a step that was fixed at the start.
     more = "; --steps N trains on" if run.recipe.schedule in recipes.LASTING else ""
