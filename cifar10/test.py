@@ -18,7 +18,7 @@ from common import command_line
 from common.data import datasets
 from common.training import testing
 
-HELP = "average the logits of each image, of two that are moved by a pixel, and of their mirror images"
+HELP = "the mean over six views of an image: as it is, moved by a pixel either way, and all mirrored; takes longer"
 
 
 def main():

@@ -183,7 +183,8 @@ def test_no_checkpoint_says_which_command_makes_one(call, tmp_path, main, flags)
 def test_precision_of_another_device_is_an_error(call, tmp_path):
     status, _, err = call(backward.main, *folders(tmp_path), "--device", "cpu", "--precision", "float16")
     assert status == 1 and err == (
-        "error: float16 needs a GPU, and this would run on /device:CPU:0; choose another --device or --precision\n"
+        "error: float16 needs a GPU, and this would run on /device:CPU:0; choose another --device, or another "
+        "--precision in a new folder\n"
     )
 
 
@@ -201,6 +202,7 @@ def test_auto_takes_the_default_precision_and_a_run_keeps_its_own(call, tiny, tm
     assert runs.read(tmp_path / "checkpoints/mnist/softmax").precision == first
     status, _, err = call(backward.main, *flags, "--precision", other)
     assert status == 1 and f"precision is '{first}' there and '{other}' here" in err
+    assert "without --precision it keeps its own" in err
 
 
 def test_named_data_set_that_is_not_there_is_an_error(call, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from common import command_line
 from common.data import datasets
 from common.errors import UserError
 from common.graph import batches
-from common.training import checkpoints, evaluation, restoring, runs, testing
+from common.training import checkpoints, evaluation, plots, restoring, runs, testing
 from mnist import test
 from mnist.forward import NETWORKS, forward
 
@@ -156,6 +156,12 @@ def test_a_test_of_an_old_checkpoint_keeps_the_later_points(call, tiny, tmp_path
     time.sleep(1)
     assert call(test.main, *flags, "--once")[0] == 0
     assert sorted(scalars(logs / "fully_connected" / "test", "accuracy/test")) == [4, 8, 12]  # none twice
+
+
+def test_wrong_pictures_of_a_single_pixel_are_shown():
+    for channels in 1, 3:
+        images = np.full([2, 1, 1, channels], 200, np.uint8)
+        assert plots.gallery(images, [0, 1], [1, 0], [0.5, 0.6], ("a", "b")).startswith(b"\x89PNG")
 
 
 def test_the_more_views_of_an_image_the_smaller_the_batch(tiny, monkeypatch):

@@ -183,6 +183,10 @@ def test_bfloat16_is_warned_of_on_a_cpu_without_instructions_for_it(monkeypatch,
 def test_bfloat16_is_the_fastest_on_a_cpu_with_amx(monkeypatch):
     monkeypatch.setattr(device, "cpu_instructions", lambda: {"amx_bf16"})
     assert device.default_precision([CPU]) == "bfloat16"
+    for name, value in ("TF_ENABLE_ONEDNN_OPTS", "0"), ("ONEDNN_MAX_CPU_ISA", "AVX2"):
+        with monkeypatch.context() as changed:
+            changed.setenv(name, value)
+            assert device.default_precision([CPU]) == "float32"
     assert device.default_precision([CPU, "/device:GPU:0"]) == "float32"
     monkeypatch.setattr(device, "cpu_instructions", set)  # as on macOS
     assert device.default_precision([CPU]) == "float32"

@@ -1,5 +1,6 @@
 """Where a graph runs: the name that a user gives, the session that goes with it, and its precision."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -56,8 +57,13 @@ def session_config(devices):
 
 
 def default_precision(devices):
-    """bfloat16 where all devices are a CPU with AMX, which trains up to three times as fast in it; else float32."""
-    return "bfloat16" if all("CPU" in device for device in devices) and "amx_bf16" in cpu_instructions() else "float32"
+    """bfloat16 where all devices are a CPU with AMX, which trains up to three times as fast in it; else float32.
+
+    float32, too, where the environment takes oneDNN or its use of AMX away.
+    """
+    limited = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0" or "ONEDNN_MAX_CPU_ISA" in os.environ
+    amx = all("CPU" in device for device in devices) and "amx_bf16" in cpu_instructions() and not limited
+    return "bfloat16" if amx else "float32"
 
 
 def check_precision(precision, devices):
@@ -66,7 +72,8 @@ def check_precision(precision, devices):
     for device in devices:
         if kind not in device:
             raise UserError(
-                f"{precision} needs a {kind}, and this would run on {device}; choose another --device or --precision"
+                f"{precision} needs a {kind}, and this would run on {device}; choose another --device, or another "
+                "--precision in a new folder"
             )
     there = cpu_instructions()
     if precision == "bfloat16" and there and not there & {"avx512_bf16", "amx_bf16", "bf16"}:  # the last one of ARM

@@ -40,8 +40,9 @@ def continued(directory, run, auto_precision=False):
         if there[key] != here[key]
     ]
     if differences:
+        leave_out = " (without --precision it keeps its own)" if there["precision"] != here["precision"] else ""
         raise UserError(
-            f"{directory} holds another run: {'; '.join(differences)}. Continue it with the same settings, "
+            f"{directory} holds another run: {'; '.join(differences)}. Continue it with the same settings{leave_out}, "
             "choose another --checkpoint-dir, or delete the folder"
         )
     return dataclasses.replace(run, **{name: getattr(before, name) for name in kept})

@@ -25,8 +25,8 @@ def parser(description, task, networks, family):
     parser.add_argument("--seed", metavar="N", type=whole, default=1, help="of weights, batches and augmentation (1)")
     parser.add_argument(
         "--precision", choices=(AUTO, *device.PRECISIONS), default=AUTO,
-        help="in which the layers compute: auto, the default, is bfloat16 on a CPU with AMX, else float32, but a run "
-        "that goes on keeps its own, and workers take the chief's; float16 is for GPUs",
+        help="the numbers that layers compute with; auto, the default: bfloat16 on a CPU with AMX, else float32, but a "
+        "run that goes on keeps its own; float16 is for GPUs",
     )
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change entries of the recipe, below"

@@ -80,7 +80,7 @@ def gallery(images, labels, answers, probabilities, class_names, columns=6):
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, label, answer, probability in zip(axes.flat, images, labels, answers, probabilities, strict=False):
-        axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
+        axis.imshow(image, cmap="gray", vmin=0, vmax=255)
         said, right = (fonts.short(class_names[c], LONGEST_NAME) for c in (answer, label))
         title = f"{said} ({probability:.0%})\nlabel: {right}"
         axis.set_title(title, fontsize=9, family=fonts.family(title), parse_math=False)
