@@ -1,4 +1,4 @@
-"""The training run: EMA, losses, learning rate, precision, temperature, stopping, and what TensorBoard shows."""
+"""The training run: EMA, losses, learning rate, temperature, stopping, and what TensorBoard shows."""
 
 import dataclasses
 
@@ -6,7 +6,6 @@ import cifar10.backward
 import cifar10.forward
 from cifar10.networks import airbench
 from common.data import datasets
-from common.graph import device, optimization
 from common.training import calibration, checkpoints, evaluation, hooks, runs, testing
 from mnist import backward
 from mnist.forward import NETWORKS, forward
@@ -14,7 +13,6 @@ from mnist.forward import NETWORKS, forward
 import conftest
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 from conftest import CPU
 from helpers import TINY, scalars, slow_but, train, train_objects
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -154,44 +152,6 @@ def test_averaged_losses_follow_the_raw_ones(tiny, tmp_path, monkeypatch):
             assert averaged[step] == pytest.approx(biased / (1 - 0.9**step), rel=1e-5)
 
 
-@pytest.mark.parametrize("network", slow_but(["softmax"], ["softmax", "airbench_slim"]))
-def test_a_run_computes_in_its_precision(tiny, tiny_shapes, tmp_path, monkeypatch, network):
-    optimizer, asked = optimization.optimizer, []
-    monkeypatch.setattr(optimization, "optimizer", lambda *args: asked.append(args[-1]) or optimizer(*args))
-    config, graphs = device.session_config, []
-    monkeypatch.setattr(device, "session_config", lambda *args: graphs.append(tf.get_default_graph()) or config(*args))
-    if network == "softmax":
-        train(tmp_path, tiny, 1, network, precision="bfloat16")
-    else:
-        recipe = dataclasses.replace(cifar10.forward.NETWORKS[network].RECIPE, batch_size=8)
-        conftest.train(cifar10.backward, tmp_path, tiny_shapes, recipe, 1, network, precision="bfloat16")
-    [graph] = graphs
-    products = [op for op in graph.get_operations() if op.type in ("Conv2D", "Conv2DBackpropFilter", "MatMul")]
-    assert asked == ["bfloat16"] and {op.outputs[0].dtype for op in products} == {tf.bfloat16}
-    with graph.as_default():
-        assert {v.dtype.base_dtype for v in tf.trainable_variables()} == {tf.float32}
-
-
-@pytest.mark.skipif(not device.Path("/proc/cpuinfo").exists(), reason="only Linux says there what a CPU has")
-def test_bfloat16_is_warned_of_on_a_cpu_without_instructions_for_it(monkeypatch, capsys):
-    for flags, warned in (("avx2 avx512f", True), ("avx512_bf16", False), ("amx_bf16", False)):
-        monkeypatch.setattr(device.Path, "read_text", lambda path, flags=flags: f"flags : {flags}")
-        device.check_precision("bfloat16", [CPU])
-        assert ("float32 is faster" in capsys.readouterr().err) == warned
-
-
-def test_bfloat16_is_the_fastest_on_a_cpu_with_amx(monkeypatch):
-    monkeypatch.setattr(device, "cpu_instructions", lambda: {"amx_bf16"})
-    assert device.default_precision([CPU]) == "bfloat16"
-    for name, value in ("TF_ENABLE_ONEDNN_OPTS", "0"), ("ONEDNN_MAX_CPU_ISA", "AVX2"):
-        with monkeypatch.context() as changed:
-            changed.setenv(name, value)
-            assert device.default_precision([CPU]) == "float32"
-    assert device.default_precision([CPU, "/device:GPU:0"]) == "float32"
-    monkeypatch.setattr(device, "cpu_instructions", set)  # as on macOS
-    assert device.default_precision([CPU]) == "float32"
-
-
 @pytest.mark.parametrize("task", [backward, cifar10.backward], ids=["mnist", "cifar10"])
 def test_a_signal_is_told_and_what_was_done_is_saved(tiny, tiny_shapes, tmp_path, monkeypatch, task):
     network, data = ("softmax", tiny) if task is backward else ("simple", tiny_shapes)
@@ -206,15 +166,6 @@ def test_a_signal_is_told_and_what_was_done_is_saved(tiny, tiny_shapes, tmp_path
     monkeypatch.setattr(hooks.StopOnSignal, "after_run", signalled)
     report, stopped_by = task.backward(run, data, tmp_path, tmp_path / "logs", [CPU])
     assert stopped_by == 15 and report.step == checkpoints.step(checkpoints.latest(tmp_path)) == 1
-
-
-@pytest.mark.slow
-def test_bfloat16_trains_nearly_the_same_float32_variables(tiny, tmp_path):
-    exact, rough = (train(tmp_path / p, tiny, 4, "lenet5", precision=p) for p in ("float32", "bfloat16"))
-    for name, values in exact.items():
-        assert rough[name].dtype == values.dtype
-        np.testing.assert_allclose(rough[name], values, atol=0.02, err_msg=name)
-    assert any((rough[name] != values).any() for name, values in exact.items() if "weights" in name)
 
 
 def test_the_temperature_is_the_best_on_a_grid(call, tiny, tmp_path, monkeypatch):
