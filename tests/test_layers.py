@@ -25,11 +25,9 @@ def run(*fetches):
 
 def check_convolution_gradients(size, channels_in, channels, kernel, stride, padding):
     """Those of layers.conv2d, as on three kinds of CPUs, against those of tf.nn.conv2d, on random images."""
-    for avx2_at_most, amx in ((False, False), (True, False), (False, True)):
-        with (
-            mock.patch.object(conv2d_gradient, "AVX2_AT_MOST", avx2_at_most),
-            mock.patch.object(conv2d_gradient, "_on_amx", lambda x, amx=amx: amx),
-        ):
+    for forward, amx in ((False, False), (True, False), (False, True)):
+        kind = {"_forward_is_faster": lambda x, forward=forward: forward, "_on_amx": lambda x, amx=amx: amx}
+        with mock.patch.multiple(conv2d_gradient, **kind):
             _check_convolution_gradients(size, channels_in, channels, kernel, stride, padding)
 
 
@@ -69,13 +67,19 @@ def test_gradient_for_the_biases_loses_no_terms(precision, graph):
 
 
 @pytest.mark.parametrize(("size", "stock"), [(9, 0), (10, 1)])
-def test_gradient_for_the_weights_of_small_maps_is_a_forward_convolution_without_avx512(size, stock):
-    for avx2_at_most, expected in ((True, stock), (False, 1)):
-        with mock.patch.object(conv2d_gradient, "AVX2_AT_MOST", avx2_at_most), tf.Graph().as_default() as graph:
-            y = layers.conv2d(tf.zeros([2, size, size, 3]), 4, 3, None, "conv")
-            tf.gradients(y, tf.trainable_variables())
-            types = [op.type for op in graph.get_operations()]
-            assert types.count("Conv2DBackpropFilter") == expected
+@pytest.mark.parametrize(
+    ("avx2_at_most", "amx", "precision", "forward"),
+    [(True, False, "float32", True), (False, False, "float32", False), (False, True, "float32", False),
+     (False, False, "bfloat16", True), (False, True, "bfloat16", False)],
+)
+def test_gradient_for_the_weights_of_small_maps_is_a_forward_convolution_on_some_cpus(
+    size, stock, avx2_at_most, amx, precision, forward, graph
+):
+    with mock.patch.multiple(conv2d_gradient, AVX2_AT_MOST=avx2_at_most, AMX=amx):
+        y = layers.conv2d(tf.zeros([2, size, size, 3], precision), 4, 3, None, "conv")
+        tf.gradients(y, tf.trainable_variables())
+    types = [op.type for op in graph.get_operations()]
+    assert types.count("Conv2DBackpropFilter") == (stock if forward else 1)
 
 
 @pytest.mark.parametrize(("size", "columns"), [(7, 32), (6, 28), (3, 32), (8, 8)])

@@ -43,16 +43,18 @@ def test_bfloat16_is_warned_of_on_a_cpu_without_instructions_for_it(monkeypatch,
         assert ("float32 is faster" in capsys.readouterr().err) == warned
 
 
-def test_bfloat16_is_the_default_on_a_cpu_with_amx(monkeypatch):
-    monkeypatch.setattr(device, "cpu_instructions", lambda: {"amx_bf16"})
+@pytest.mark.parametrize("words", ["amx_bf16 GenuineIntel", "avx512_bf16 AuthenticAMD"])
+def test_bfloat16_is_the_default_on_a_cpu_that_is_faster_in_it(monkeypatch, words):
+    monkeypatch.setattr(device, "cpu_words", lambda: {*words.split()})
     assert device.default_precision([CPU]) == "bfloat16"
     for name, value in ("TF_ENABLE_ONEDNN_OPTS", "0"), ("ONEDNN_MAX_CPU_ISA", "AVX2"):
         with monkeypatch.context() as changed:
             changed.setenv(name, value)
             assert device.default_precision([CPU]) == "float32"
     assert device.default_precision([CPU, "/device:GPU:0"]) == "float32"
-    monkeypatch.setattr(device, "cpu_instructions", set)  # as on macOS
-    assert device.default_precision([CPU]) == "float32"
+    for words in ("avx512_bf16 GenuineIntel", "avx512f AuthenticAMD", ""):  # other systems tell nothing
+        monkeypatch.setattr(device, "cpu_words", lambda words=words: {*words.split()})
+        assert device.default_precision([CPU]) == "float32"
 
 
 @pytest.mark.slow

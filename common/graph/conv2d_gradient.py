@@ -1,6 +1,6 @@
 """The gradients of convolutions of stride 1 on a CPU: layers.conv2d() sets them in the place of the stock ones."""
 
-from common.graph.device import cpu_instructions
+from common.graph.device import cpu_words
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -11,7 +11,7 @@ NAME = "Conv2DOfStride1"  # under which TensorFlow finds them
 _CPU = np.show_config(mode="dicts").get("SIMD Extensions", {})  # entries that would be empty are not there
 _SIMD = {*_CPU.get("baseline", ()), *_CPU.get("found", ())}
 AVX2_AT_MOST = bool(_SIMD & {"AVX2", "X86_V3"}) and not _SIMD & {"AVX512F", "X86_V4"}
-AMX = "amx_bf16" in cpu_instructions()  # for which NumPy does not look
+AMX = "amx_bf16" in cpu_words()  # for which NumPy does not look
 AMX_PIXELS = 32  # of a row, in bfloat16: of so many it sums at once for the gradient of weights
 
 
@@ -31,13 +31,13 @@ def _conv2d_gradient(op, dy):
 
 
 def _weights_gradient(x, w, dy, margins):
-    """Where the map is small and the CPU has AVX2 but no AVX-512: a forward convolution of x, with dy as its kernel and
-    the images in the place of the channels in. Else the stock operation; on AMX, with small images side by side.
+    """Where the map is small, and on some CPUs: a forward convolution of x, with dy as its kernel and the images in the
+    place of the channels in. Else the stock operation; on AMX, with small images side by side.
 
     margins: what pads x, [4, 2].
     """
     size = w.shape.as_list()[0]
-    if AVX2_AT_MOST and dy.shape[1] <= 3 * size:
+    if _forward_is_faster(x) and dy.shape[1] <= 3 * size:
         images, kernel = tf.transpose(x, [3, 1, 2, 0]), tf.transpose(dy, [1, 2, 0, 3])
         dw = tf.nn.conv2d(images, kernel, strides=1, padding=margins.tolist())
         return tf.transpose(dw, [1, 2, 0, 3])
@@ -53,6 +53,10 @@ def _weights_gradient(x, w, dy, margins):
     return tf.raw_ops.Conv2DBackpropFilter(
         input=x, filter_sizes=tf.shape(w), out_backprop=dy, strides=[1] * 4, padding=padding
     )
+
+
+def _forward_is_faster(x):
+    return AVX2_AT_MOST or (x.dtype == tf.bfloat16 and not AMX)
 
 
 def _on_amx(x):

@@ -57,13 +57,15 @@ def session_config(devices):
 
 
 def default_precision(devices):
-    """bfloat16 where all devices are a CPU with AMX, which trains up to three times as fast in it; else float32.
+    """bfloat16 where all devices are a CPU that trains faster in it, else float32.
 
-    float32, too, where the environment takes oneDNN or its use of AMX away.
+    Those are CPUs with AMX, and AMD's with AVX-512's instructions for bfloat16: Zen 4 and later. Intel's with these
+    alone are slower (docs/performance.md). float32, too, where the environment takes oneDNN or instructions away.
     """
+    words = cpu_words()
+    fast = "amx_bf16" in words or {"avx512_bf16", "AuthenticAMD"} <= words
     limited = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0" or "ONEDNN_MAX_CPU_ISA" in os.environ
-    amx = all("CPU" in device for device in devices) and "amx_bf16" in cpu_instructions() and not limited
-    return "bfloat16" if amx else "float32"
+    return "bfloat16" if fast and not limited and all("CPU" in device for device in devices) else "float32"
 
 
 def check_precision(precision, devices):
@@ -75,12 +77,12 @@ def check_precision(precision, devices):
                 f"{precision} needs a {kind}, and this would run on {device}; choose another --device, or another "
                 "--precision in a new folder"
             )
-    there = cpu_instructions()
-    if precision == "bfloat16" and there and not there & {"avx512_bf16", "amx_bf16", "bf16"}:  # the last one of ARM
+    words = cpu_words()
+    if precision == "bfloat16" and words and not words & {"avx512_bf16", "amx_bf16", "bf16"}:  # the last one of ARM
         print("warning: this CPU has no instructions for bfloat16; float32 is faster on it", file=sys.stderr)
 
 
-def cpu_instructions():
-    """What the CPU has for arithmetic, as Linux names it: a set, empty on other systems, which do not tell."""
+def cpu_words():
+    """What Linux tells of the CPU, its maker and its instructions among it: a set, empty on other systems."""
     told = Path("/proc/cpuinfo")
     return {*told.read_text().split()} if told.exists() else set()

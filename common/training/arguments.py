@@ -12,7 +12,7 @@ from common.graph import device
 from common.training import checkpoints, runs
 from common.training import recipe as recipes
 
-AUTO = "auto"  # the precision: bfloat16 on a CPU with AMX, else float32
+AUTO = "auto"  # the precision: bfloat16 on a CPU that is faster in it, else float32
 OWN = dict(images=1000, size=32, learnt=True)  # of pictures of one's own, before they are counted
 
 
@@ -25,8 +25,8 @@ def parser(description, task, networks, family):
     parser.add_argument("--seed", metavar="N", type=whole, default=1, help="of weights, batches and augmentation (1)")
     parser.add_argument(
         "--precision", choices=(AUTO, *device.PRECISIONS), default=AUTO,
-        help="the numbers that layers compute with; auto, the default: bfloat16 on a CPU with AMX, else float32, but a "
-        "run that goes on keeps its own; float16 is for GPUs",
+        help="the numbers that layers compute with; auto, the default: bfloat16 on a CPU that is faster in it (AMX, "
+        "Zen 4), else float32, but a run that goes on keeps its own; float16 is for GPUs",
     )
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change entries of the recipe, below"
