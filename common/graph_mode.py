@@ -3,6 +3,7 @@
 So a file imports this, or what imports this (graph/, training/), before `tensorflow`.
 """
 
+import gc
 import os
 import sys
 
@@ -10,12 +11,15 @@ from common.command_line import quiet_stderr
 
 
 def _import_tensorflow():
-    keras = "keras.src.optimizers"  # which TensorFlow would import, and with it all of Keras: a third of the time
-    absent = sys.modules.setdefault(keras, None) is None
+    # What TensorFlow would import, where it is there: with the first all of Keras, a third of the time.
+    absent = [name for name in ("keras.src.optimizers", "jax") if sys.modules.setdefault(name, None) is None]
+    gc.disable()  # all that is imported stays, and looking for what does not takes a fifth of the time
     import tensorflow.compat.v1 as tf
 
-    if absent:
-        del sys.modules[keras]  # for those who import Keras
+    gc.freeze()  # nor is it looked through later
+    gc.enable()
+    for name in absent:
+        del sys.modules[name]  # for those who import it
     tf.logging.set_verbosity(tf.logging.ERROR)
     tf.disable_v2_behavior()
     tf.enable_resource_variables()

@@ -81,8 +81,9 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE,
                     right = tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels)
                     accuracy = tf.reduce_mean(tf.cast(right, tf.float32))
 
-                # Gradients.
-                gradients, variables = zip(*optimizer.compute_gradients(loss), strict=True)
+                # Gradients: those of one operation need not wait for each other.
+                pairs = optimizer.compute_gradients(loss, gate_gradients=optimizer.GATE_NONE)
+                gradients, variables = zip(*pairs, strict=True)
                 collected = tf.get_collection("statistics"), tf.get_collection("losses")
                 parts.append((gradients, *collected, data_loss, loss, accuracy))
 

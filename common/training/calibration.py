@@ -1,7 +1,6 @@
 """Probabilities that can be believed: of the answers given with 80 %, four in five are right."""
 
 import numpy as np
-from scipy import optimize
 
 BINS = 15  # as in Guo et al.
 LEAST = 50  # images: fewer say nothing of how sure a network may be
@@ -19,6 +18,8 @@ def temperature(probabilities, labels):
         return 1.0
     if (probabilities.argmax(axis=1) == labels).all():  # the least would be at 0, where every answer is certain
         return 1.0
+
+    from scipy import optimize  # here, as it takes a fifth of a second, and training starts without
 
     def cross_entropy(log_temperature):
         calibrated = at(np.exp(log_temperature), probabilities)
