@@ -11,12 +11,12 @@ from common.command_line import quiet_stderr
 
 
 def _import_tensorflow():
-    # What TensorFlow would import, where it is there: with the first all of Keras, a third of the time.
+    # TensorFlow would import these where they are installed; the first brings all of Keras, a third of the time.
     absent = [name for name in ("keras.src.optimizers", "jax") if sys.modules.setdefault(name, None) is None]
-    gc.disable()  # all that is imported stays, and looking for what does not takes a fifth of the time
+    gc.disable()  # what is imported stays, and the search for garbage in it takes a fifth of the time
     import tensorflow.compat.v1 as tf
 
-    gc.freeze()  # nor is it looked through later
+    gc.freeze()  # later searches leave it out
     gc.enable()
     for name in absent:
         del sys.modules[name]  # for those who import it

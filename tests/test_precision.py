@@ -52,9 +52,12 @@ def test_bfloat16_is_the_default_on_a_cpu_that_is_faster_in_it(monkeypatch, word
             changed.setenv(name, value)
             assert device.default_precision([CPU]) == "float32"
     assert device.default_precision([CPU, "/device:GPU:0"]) == "float32"
-    for words in ("avx512_bf16 GenuineIntel", "avx512f AuthenticAMD", ""):  # other systems tell nothing
-        monkeypatch.setattr(device, "cpu_words", lambda words=words: {*words.split()})
-        assert device.default_precision([CPU]) == "float32"
+
+
+@pytest.mark.parametrize("words", ["avx512_bf16 GenuineIntel", "avx512f AuthenticAMD", ""])  # the last: not on Linux
+def test_float32_is_the_default_on_other_cpus(monkeypatch, words):
+    monkeypatch.setattr(device, "cpu_words", lambda: {*words.split()})
+    assert device.default_precision([CPU]) == "float32"
 
 
 @pytest.mark.slow

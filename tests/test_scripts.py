@@ -28,12 +28,16 @@ GENERATED = ("--network", "fully_connected", "--dataset", "generated")
 def test_graph_mode_is_on_and_tensorflow_speaks_only_where_it_is_asked_to(level):
     environment = conftest.environment() | ({"TF_CPP_MIN_LOG_LEVEL": level} if level else {})
     code = (
+        "import gc, sys\n"
         "from common import graph_mode\n"
-        "import tensorflow.compat.v1 as tf; print(tf.executing_eagerly(), tf.resource_variables_enabled())"
+        "import tensorflow.compat.v1 as tf; print(tf.executing_eagerly(), tf.resource_variables_enabled())\n"
+        "import mnist.backward\n"  # what takes long to import, and is not needed
+        "absent = {'jax', 'keras.src.optimizers', 'scipy.optimize', 'matplotlib.pyplot'}\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > 100_000, absent & {*sys.modules})"
     )
     command = [sys.executable, "-c", code]
     process = subprocess.run(command, cwd=conftest.ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert process.stdout == "False True\n" and ("oneDNN" in process.stderr) == bool(level)
+    assert process.stdout == "False True\nTrue True set()\n" and ("oneDNN" in process.stderr) == bool(level)
 
 
 def finish(process, status=0, seconds=120):

@@ -69,7 +69,8 @@ def work(pipe, network, namespace=None):
             images, labels = batches.shuffled(data, tf.identity(step), BATCH_SIZE, 1)
             logits = task.forward((images - 128) / 64, True, None, network, 10)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
-            gradients, variables = zip(*optimizer.compute_gradients(loss), strict=True)
+            pairs = optimizer.compute_gradients(loss, gate_gradients=optimizer.GATE_NONE)
+            gradients, variables = zip(*pairs, strict=True)
             own = gradients, tf.get_collection("statistics"), loss
 
         def train_step(found):

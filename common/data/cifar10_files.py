@@ -82,7 +82,7 @@ def parse(content, path):
     if (wrong := np.flatnonzero(labels >= len(CLASS_NAMES))).size:
         raise UserError(f"{path} is damaged: record {wrong[0]} has the label {labels[wrong[0]]}, not 0 to 9")
     planes = records[:, 1:].reshape(RECORDS, 3, IMAGE_SIZE, IMAGE_SIZE)
-    return np.stack(list(planes.swapaxes(0, 1)), axis=-1), labels.copy()  # faster than a copy of the transposed array
+    return np.stack(planes.swapaxes(0, 1), axis=-1), labels.copy()  # faster than a copy of the transpose
 
 
 def unpack(archive, folder):

@@ -12,6 +12,7 @@ _CPU = np.show_config(mode="dicts").get("SIMD Extensions", {})  # entries that w
 _SIMD = {*_CPU.get("baseline", ()), *_CPU.get("found", ())}
 AVX2_AT_MOST = bool(_SIMD & {"AVX2", "X86_V3"}) and not _SIMD & {"AVX512F", "X86_V4"}
 AMX = "amx_bf16" in cpu_words()  # for which NumPy does not look
+AVX512_BFLOAT16 = "avx512_bf16" in cpu_words() and not AMX  # as the Zen 4 has
 AMX_PIXELS = 32  # of a row, in bfloat16: of so many it sums at once for the gradient of weights
 
 
@@ -31,8 +32,8 @@ def _conv2d_gradient(op, dy):
 
 
 def _weights_gradient(x, w, dy, margins):
-    """Where the map is small, and on some CPUs: a forward convolution of x, with dy as its kernel and the images in the
-    place of the channels in. Else the stock operation; on AMX, with small images side by side.
+    """On small maps, where it is faster: a forward convolution of x, with dy as its kernel and the images in the place
+    of the channels in. Else the stock operation; on AMX, with small images side by side.
 
     margins: what pads x, [4, 2].
     """
@@ -56,7 +57,7 @@ def _weights_gradient(x, w, dy, margins):
 
 
 def _forward_is_faster(x):
-    return AVX2_AT_MOST or (x.dtype == tf.bfloat16 and not AMX)
+    return AVX2_AT_MOST or (AVX512_BFLOAT16 and x.dtype == tf.bfloat16)
 
 
 def _on_amx(x):

@@ -60,7 +60,7 @@ def default_precision(devices):
     """bfloat16 where all devices are a CPU that trains faster in it, else float32.
 
     Those are CPUs with AMX, and AMD's with AVX-512's instructions for bfloat16: Zen 4 and later. Intel's with these
-    alone are slower (docs/performance.md). float32, too, where the environment takes oneDNN or instructions away.
+    alone are slower (docs/performance.md). Also float32 where the environment takes oneDNN or instructions away.
     """
     words = cpu_words()
     fast = "amx_bf16" in words or {"avx512_bf16", "AuthenticAMD"} <= words
@@ -83,6 +83,6 @@ def check_precision(precision, devices):
 
 
 def cpu_words():
-    """What Linux tells of the CPU, its maker and its instructions among it: a set, empty on other systems."""
+    """The words in which Linux describes the CPU, such as its maker and instructions: a set, empty elsewhere."""
     told = Path("/proc/cpuinfo")
     return {*told.read_text().split()} if told.exists() else set()

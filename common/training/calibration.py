@@ -19,7 +19,7 @@ def temperature(probabilities, labels):
     if (probabilities.argmax(axis=1) == labels).all():  # the least would be at 0, where every answer is certain
         return 1.0
 
-    from scipy import optimize  # here, as it takes a fifth of a second, and training starts without
+    from scipy import optimize  # here, as it takes a fifth of a second, and training starts without it
 
     def cross_entropy(log_temperature):
         calibrated = at(np.exp(log_temperature), probabilities)

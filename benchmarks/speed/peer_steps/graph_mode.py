@@ -27,7 +27,7 @@ def network(task, name, x):
 def training(logits, labels, optimizer):
     """The loss of a batch, and the operation that takes the step."""
     loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
-    # Ungated, or multiply_adds() would count the gradient for the images, which Grappler leaves out in any case.
+    # Ungated, as in the trainer; else multiply_adds() would count the gradient for the images, which Grappler drops.
     gradients = optimizer.compute_gradients(loss, gate_gradients=tf.train.Optimizer.GATE_NONE)
     with tf.control_dependencies(layers.move_statistics(tf.get_collection("statistics"))):
         return loss, optimizer.apply_gradients(gradients, tf.train.get_or_create_global_step())
