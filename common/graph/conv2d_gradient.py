@@ -11,8 +11,9 @@ NAME = "Conv2DOfStride1"  # under which TensorFlow finds them
 _CPU = np.show_config(mode="dicts").get("SIMD Extensions", {})  # entries that would be empty are not there
 _SIMD = {*_CPU.get("baseline", ()), *_CPU.get("found", ())}
 AVX2_AT_MOST = bool(_SIMD & {"AVX2", "X86_V3"}) and not _SIMD & {"AVX512F", "X86_V4"}
-AMX = "amx_bf16" in cpu_words()  # for which NumPy does not look
-AVX512_BFLOAT16 = "avx512_bf16" in cpu_words() and not AMX  # as the Zen 4 has
+_WORDS = cpu_words()  # NumPy does not look for these
+AMX = "amx_bf16" in _WORDS
+AVX512_BFLOAT16 = "avx512_bf16" in _WORDS and not AMX  # as the Zen 4 has
 AMX_PIXELS = 32  # of a row, in bfloat16: of so many it sums at once for the gradient of weights
 
 
