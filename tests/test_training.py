@@ -81,6 +81,7 @@ def test_whitening_layer_stays_as_it_was(tiny_shapes, tmp_path):
     expected = airbench.initial((tiny_shapes.train.images - mean) / std)["whitening"]
     np.testing.assert_allclose(whole["whiten/weights"], expected, rtol=1e-4, atol=1e-5)
     assert "whiten/weights/ExponentialMovingAverage" not in whole
+    assert not whole["whiten/biases"].any() and "whiten/biases/Momentum" not in whole
 
 
 @pytest.mark.slow

@@ -39,7 +39,10 @@ def conv2d(x, channels, regularizer, name, padding="SAME"):
 
 
 def whiten(x, kernels):
-    """The first layer: 2×2 patches, with kernels that are not trained; the biases are. 24 channels out of 3."""
+    """The first layer: 2×2 patches, 24 channels out of 3. Nothing of it is trained, so its large map needs no gradient.
+
+    Its biases are those of older checkpoints; new ones stay 0.
+    """
     with tf.variable_scope("whiten"):
         initializer = tf.initializers.he_normal() if kernels is None else tf.constant_initializer(kernels)
         channels = x.shape.as_list()[-1]
@@ -48,7 +51,7 @@ def whiten(x, kernels):
             collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.MODEL_VARIABLES],
         )
         x = tf.nn.conv2d(x, tf.cast(w, x.dtype), strides=1, padding="VALID")
-        return layers.gelu(layers.add_biases(x, layers.biases(8 * channels)))
+        return layers.gelu(layers.add_biases(x, tf.stop_gradient(layers.biases(8 * channels))))
 
 
 def initial(images):

@@ -11,7 +11,7 @@ from cifar10.networks import airbench
 from cifar10.networks.cifar10_recipe import Cifar10Recipe
 
 RECIPE = Cifar10Recipe(
-    batch_size=256, epochs=16.0, learning_rate=1.0, learning_rate_decay=0.785, warmup_steps=100, regularizer=5e-4,
+    batch_size=256, epochs=18.0, learning_rate=1.0, learning_rate_decay=0.8065, warmup_steps=100, regularizer=5e-4,
     label_smoothing=0.2, bias_scale=16.0, padding=2, mirror=1, cutout=8, moving_average_decay=0.998, save_steps=200,
 )
 SMALLEST, initial = airbench.SMALLEST, airbench.initial

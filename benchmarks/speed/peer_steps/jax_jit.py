@@ -12,7 +12,7 @@ from jax import numpy as jnp
 def prepare(mode, problem, threads):
     """mode: jit. XLA takes as many threads as the process has cores."""
     del mode, threads
-    fixed = {n: jnp.asarray(w) for n, w in problem.weights.items() if n == "whiten/weights"}
+    fixed = {n: jnp.asarray(w) for n, w in problem.weights.items() if n.startswith("whiten/")}
     weights = {
         n: jnp.array(w)  # a copy, which step() may overwrite
         for n, w in problem.weights.items()

@@ -62,7 +62,7 @@ def build(problem):
         if kind in ("conv", "whiten"):
             name, kernel, bias, padding = rest if kind == "conv" else (rest[0], 2, True, "VALID")
             w = weights[f"{name}/weights"]
-            layer = layers.Conv2D(w.shape[-1], kernel, padding=padding.lower(), use_bias=bias)
+            layer = layers.Conv2D(w.shape[-1], kernel, padding=padding.lower(), use_bias=bias, trainable=kind == "conv")
             values.append((layer, [w, weights[f"{name}/biases"]] if bias else [w]))
             x = layer(x)
         elif kind == "norm":
@@ -89,6 +89,4 @@ def build(problem):
     model = keras.Model(inputs, x)
     for layer, value in values:
         layer.set_weights(value)
-        if "whiten/weights" in weights and value[0] is weights["whiten/weights"]:
-            layer._kernel.trainable = False  # its biases are trained
     return model

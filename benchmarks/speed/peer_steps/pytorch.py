@@ -14,7 +14,7 @@ def prepare(mode, problem, threads):
     torch.set_num_threads(threads)
     layout = LAYOUTS[mode]
     weights = tensors(problem, layout)
-    frozen = {n for n in weights if n.endswith(("moving_mean", "moving_variance")) or n == "whiten/weights"}
+    frozen = {n for n in weights if n.endswith(("moving_mean", "moving_variance")) or n.startswith("whiten/")}
     for name, weight in weights.items():
         weight.requires_grad_(name not in frozen)
     images = torch.tensor(problem.images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
