@@ -1,8 +1,10 @@
 """Which run is meant, and by whom it is trained."""
 
+import contextlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 from common.data import datasets
 from common.errors import UserError
@@ -44,6 +46,17 @@ def test_the_newest_run_that_has_a_checkpoint_is_tested(tmp_path):
             checkpoints.newest(tmp_path, "mnist", network, dataset, wait=False)
     (tmp_path / "mnist/convnet/run.json").write_text("{")  # a damaged record does not stand in the way of others
     assert checkpoints.newest(tmp_path, "mnist", None, None, wait=False).name == "lenet5"
+
+
+def test_a_run_without_a_checkpoint_is_waited_for_whatever_becomes_of_its_trainer(tmp_path, monkeypatch, capsys):
+    runs_of(tmp_path, ("lenet5", "mnist", None, "none"), ("softmax", "mnist", 0.92))
+    folder = tmp_path / "mnist/lenet5"
+    trained = contextlib.ExitStack()
+    trained.enter_context(runs.lock(folder))
+    meanwhile = iter([trained.close, (folder / "model.ckpt-10.index").touch])
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(sleep=lambda seconds: next(meanwhile)()))
+    assert checkpoints.newest(tmp_path, "mnist", None, None, wait=True) == folder
+    assert capsys.readouterr().out == f"waiting for the first checkpoint in {folder}\n"
 
 
 def test_the_best_run_on_the_tasks_own_data_answers(tmp_path):

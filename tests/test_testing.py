@@ -117,9 +117,9 @@ def test_follow_gives_each_checkpoint_once_and_ends_with_the_last_step(tiny, tmp
     assert seen == [4, 8]
 
 
-def test_follow_ends_when_the_trainer_has_died(tiny, tmp_path):
-    runs.write(tmp_path, dataclasses.replace(RUN, steps=1000))
+def test_follow_ends_when_the_trainer_has_died(tiny, tmp_path, capsys):
     train(tmp_path, tiny, 4)
+    runs.write(tmp_path, dataclasses.replace(RUN, steps=1000))
     locked, may_end = threading.Event(), threading.Event()
 
     def trainer():
@@ -136,6 +136,8 @@ def test_follow_ends_when_the_trainer_has_died(tiny, tmp_path):
         threading.Timer(0.5, may_end.set).start()
     thread.join()
     assert seen == [4]
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told == "the trainer ended before step 1000; start this again beside the next one"
 
 
 @pytest.mark.slow

@@ -135,7 +135,8 @@ def _decoded(source, name, alone):
     """
     is_path = isinstance(source, str | os.PathLike)
     if is_path and os.path.exists(source) and not os.path.isfile(source):  # noqa: PTH110, PTH113
-        raise UserError(f"{name} is {'a folder without pictures' if os.path.isdir(source) else 'not a file'}")  # noqa: PTH112
+        kind = "a folder without pictures" if os.path.isdir(source) else "not a file"  # noqa: PTH112
+        raise UserError(f"{name} is {kind if os.access(source, os.R_OK) else 'not yours to read: permission denied'}")
     try:
         with (
             Path(source).open("rb") if is_path else contextlib.nullcontext(source) as file,

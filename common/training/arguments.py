@@ -1,6 +1,7 @@
 """The command line of the trainers: their flags, the data set and the recipe that these ask for."""
 
 import argparse
+import os
 import re
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def parser(description, task, networks, family):
         help="your own pictures are read from the disk if they take more, held twice (default: half of what is free)",
     )
     parser.add_argument(
-        "--workers", metavar="N", type=command_line.positive(int, 1024), default=1,
+        "--workers", metavar="N", type=command_line.positive(int, max(8, os.cpu_count())), default=1,
         help="train by N processes on this machine, each with its share of the cores (1)",
     )
     parser.add_argument(

@@ -103,21 +103,24 @@ def best(root, task, network, dataset):
 def newest(root, task, network, dataset, wait):
     """The folder of the run that was started or evaluated last, of those here that have a checkpoint or are trained.
 
-    network, dataset: or any, if None. wait: for its first checkpoint to come. Else runs without one do not count;
-    raises UserError with the command that makes one.
+    network, dataset: or any, if None. wait: for its first checkpoint to come, whatever becomes of its trainer
+    meanwhile. Else runs without one do not count; raises UserError with the command that makes one.
     """
     _check_dataset(root, task, dataset)
-    told = False
+    told, folder = False, None
     while True:
-        found = [d for d, _ in runs.find(root, task, network, dataset) if d.name != runs.PRETRAINED]
-        found = [d for d in found if latest(d) or wait and runs.is_training(d)]
-        if found and latest(found[0]):
-            return found[0]
+        if not folder:
+            found = [d for d, _ in runs.find(root, task, network, dataset) if d.name != runs.PRETRAINED]
+            folder = next((d for d in found if latest(d) or wait and runs.is_training(d)), None)
+        if folder and latest(folder):
+            return folder
         if not wait:
-            raise _none_yet(root, task, network, dataset)
+            pretrained = root / task / runs.PRETRAINED
+            own = f"; --checkpoint {shown(pretrained)} is what comes with the kit" if latest(pretrained) else ""
+            raise _none_yet(root, task, network, dataset, own)
         if not told:
-            place = shown(found[0] if found else _usual(root, task, network, dataset))
-            command = "" if found else f", by {_command(root, task, network, dataset)}"
+            place = shown(folder or _usual(root, task, network, dataset))
+            command = "" if folder else f", by {_command(root, task, network, dataset)}"
             print(f"waiting for the first checkpoint in {place}{command}", flush=True)
             told = True
         time.sleep(1)
@@ -150,7 +153,7 @@ def _command(root, task, network, dataset):
 def follow(directory, interval):
     """Yields the newest checkpoint of a folder, each time there is a new one; looks every `interval` seconds.
 
-    Ends with the checkpoint of the run's last step, or the last one of a trainer that ended before it.
+    Ends with the checkpoint of the run's last step, or the last one of a trainer that ended before it, and says so.
     """
     seen, trainer_seen, told = None, False, False
     while True:
@@ -161,7 +164,11 @@ def follow(directory, interval):
             seen = newest
             yield newest
             continue
-        if step(seen) >= runs.read(directory).steps or (trainer_seen and not training):
+        steps = runs.read(directory).steps
+        if step(seen) >= steps:
+            return
+        if trainer_seen and not training:
+            print(f"the trainer ended before step {steps}; start this again beside the next one", flush=True)
             return
         if not training and not told:
             print(f"no trainer is at work in {shown(directory)}; waiting for one, until Ctrl-C", flush=True)
