@@ -59,7 +59,7 @@ def train(network, seed, args, folder, limit):
 
 
 def curve(network, seed, data, args, limit):
-    """[(seconds of training, test accuracy)] of a run's checkpoints."""
+    """[(seconds of training, test accuracy)] of a run's checkpoints, and the last one's with --tta, or None."""
     with tempfile.TemporaryDirectory() as temporary:
         folder, task = Path(temporary), args.task
         train(network, seed, args, folder, limit)
@@ -69,7 +69,11 @@ def curve(network, seed, data, args, limit):
         run = runs.read(folder / "checkpoints" / task / network)
         forward = importlib.import_module(f"{task}.forward").forward
         results = testing.test(forward, run, data.test, paths, runner.CPU)
-        return list(zip(seconds, (result.accuracy for _, result in results), strict=True))
+        points = list(zip(seconds, (result.accuracy for _, result in results), strict=True))
+        if not run.mirrors:
+            return points, None
+        [(_, last)] = testing.test(forward, run, data.test, paths[-1:], runner.CPU, tta=True)
+        return points, last.accuracy
 
 
 def main():
@@ -93,10 +97,12 @@ def main():
     for seed in range(1, args.seeds + 1):
         for network in sorted(networks, key=known.index):
             limit = args.limit or (TIMES * slowest if slowest and network != known[0] else math.inf)
-            points = curve(network, seed, data, args, limit)
+            points, with_tta = curve(network, seed, data, args, limit)
             print(f"{network}, seed {seed}")
             for at, accuracy in points:
                 print(f"  {at:5.0f} s  {accuracy:.2%}", flush=True)
+            if with_tta:
+                print(f"  with --tta  {with_tta:.2%}", flush=True)
             for target in targets:
                 reached[network][target].append(next((at for at, accuracy in points if accuracy >= target), None))
             if network == known[0]:
