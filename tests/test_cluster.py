@@ -70,7 +70,7 @@ def test_any_number_of_workers_goes_on_with_what_another_began(program, start, t
     assert [out.splitlines()[0] for out in outputs] == [
         "lenet5 on generated digits: step 0 to 4, float32, 2 workers",
         "lenet5 on generated digits: step 4 to 8, float32, 3 workers",
-        f"lenet5 on generated digits: at step 8 already, in {folder.relative_to(tmp_path)}; more --steps train on",
+        f"lenet5 on generated digits: at step 8 already, in {folder.relative_to(tmp_path)}; a larger --steps trains on",
     ]
     found = variables(str(folder / "model.ckpt-8"))
     assert found.keys() == alone.keys()

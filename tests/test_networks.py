@@ -170,6 +170,9 @@ def test_computes_in_the_type_of_the_images(task, name, precision):
     gradients = tf.gradients(tf.reduce_mean(tf.square(logits)), tf.trainable_variables())
     with tf.variable_scope(tf.get_variable_scope(), reuse=True):
         answers = task.forward(tf.placeholder(precision, [None, *x.shape[1:]]), False, None, name, 10)
+    of = dict(zip((v.op.name for v in tf.trainable_variables()), gradients, strict=True))
+    fixed = ["whiten/biases"] if name.startswith("airbench") else []
+    assert [variable for variable, gradient in of.items() if gradient is None] == fixed
     trained = [gradient for gradient in gradients if gradient is not None]
     assert {tensor.dtype for tensor in (logits, answers, *trained)} == {tf.float32}
     products = [op for op in tf.get_default_graph().get_operations() if op.type in ("Conv2D", "MatMul")]

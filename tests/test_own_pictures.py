@@ -120,6 +120,7 @@ def test_weights_that_were_learnt_before_are_taken_where_they_fit(tmp_path, pack
     for name in taken:  # both the weights and their averages
         assert (made[name] == held[name]).all() and (made[name.removesuffix(average)] == held[name]).all()
     assert (made["whiten/weights"] == held["whiten/weights"]).all()
+    assert (made["whiten/biases"] == held["whiten/biases" + average]).all() and made["whiten/biases"].any()
     statistic = "block3/norm2/moving_variance" + average
     assert not (made[statistic] == held[statistic]).all()  # moved by one step, from where it was
     assert np.abs(made[statistic] / held[statistic] - 1).mean() < 0.5

@@ -41,6 +41,10 @@ def test_the_newest_run_that_has_a_checkpoint_is_tested(tmp_path):
     for (network, dataset), name in expected.items():
         for wait in (False, True):
             assert checkpoints.newest(tmp_path, "mnist", network, dataset, wait).name == name
+    with pytest.raises(UserError, match="; or test what comes with the kit: --checkpoint .*pretrained$"):
+        (tmp_path / "mnist/convnet/model.ckpt-10.index").rename(tmp_path / "aside")
+        checkpoints.newest(tmp_path, "mnist", "convnet", "mnist", wait=False)
+    (tmp_path / "aside").rename(tmp_path / "mnist/convnet/model.ckpt-10.index")
     for network, dataset in (("lenet5", "generated"), ("mechanics", None)):
         with pytest.raises(UserError, match=f"this makes one: python mnist/backward.py --network {network}"):
             checkpoints.newest(tmp_path, "mnist", network, dataset, wait=False)
@@ -56,7 +60,10 @@ def test_a_run_without_a_checkpoint_is_waited_for_whatever_becomes_of_its_traine
     meanwhile = iter([trained.close, (folder / "model.ckpt-10.index").touch])
     monkeypatch.setattr(checkpoints, "time", SimpleNamespace(sleep=lambda seconds: next(meanwhile)()))
     assert checkpoints.newest(tmp_path, "mnist", None, None, wait=True) == folder
-    assert capsys.readouterr().out == f"waiting for the first checkpoint in {folder}\n"
+    assert capsys.readouterr().out.splitlines() == [
+        f"waiting for the first checkpoint in {folder}",
+        f"no trainer is at work in {folder}; waiting for one, until Ctrl-C",
+    ]
 
 
 def test_the_best_run_on_the_tasks_own_data_answers(tmp_path):

@@ -137,7 +137,7 @@ def test_follow_ends_when_the_trainer_has_died(tiny, tmp_path, capsys):
     thread.join()
     assert seen == [4]
     told = capsys.readouterr().out.splitlines()[-1]
-    assert told == "the trainer ended before step 1000; start this again beside the next one"
+    assert told == "the trainer ended before step 1000; start the tester again beside the next one"
 
 
 @pytest.mark.slow

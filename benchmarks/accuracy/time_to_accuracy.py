@@ -9,7 +9,7 @@ Each run is TASK/backward.py in a temporary folder, with its own recipe, but a c
 often: that costs time, which is counted. The checkpoints are linked away as they come and tested afterwards, so that
 testing takes no time from training. Seconds count from the end of the first step. The networks take turns, a seed each,
 ours first; those of the notes are stopped after 10 times what ours took at most, so far, to the higher accuracy. With
---limit, each run is stopped after so long.
+--limit, each run is stopped after so long. The last checkpoint is also tested with --tta, if mirror images were learnt.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def train(network, seed, args, folder, limit):
 
 
 def curve(network, seed, data, args, limit):
-    """[(seconds of training, test accuracy)] of a run's checkpoints, and the last one's with --tta, or None."""
+    """[(seconds of training, test accuracy)] of a run's checkpoints; that of the last with --tta, or None."""
     with tempfile.TemporaryDirectory() as temporary:
         folder, task = Path(temporary), args.task
         train(network, seed, args, folder, limit)
@@ -70,7 +70,7 @@ def curve(network, seed, data, args, limit):
         forward = importlib.import_module(f"{task}.forward").forward
         results = testing.test(forward, run, data.test, paths, runner.CPU)
         points = list(zip(seconds, (result.accuracy for _, result in results), strict=True))
-        if not run.mirrors:
+        if not points or not run.recipe.mirror:
             return points, None
         [(_, last)] = testing.test(forward, run, data.test, paths[-1:], runner.CPU, tta=True)
         return points, last.accuracy
@@ -101,7 +101,7 @@ def main():
             print(f"{network}, seed {seed}")
             for at, accuracy in points:
                 print(f"  {at:5.0f} s  {accuracy:.2%}", flush=True)
-            if with_tta:
+            if with_tta is not None:
                 print(f"  with --tta  {with_tta:.2%}", flush=True)
             for target in targets:
                 reached[network][target].append(next((at for at, accuracy in points if accuracy >= target), None))

@@ -70,7 +70,7 @@ def work(pipe, network, namespace=None):
             logits = task.forward((images - 128) / 64, True, None, network, 10)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
             pairs = optimizer.compute_gradients(loss, gate_gradients=optimizer.GATE_NONE)
-            gradients, variables = zip(*pairs, strict=True)
+            gradients, variables = zip(*(pair for pair in pairs if pair[0] is not None), strict=True)
             own = gradients, tf.get_collection("statistics"), loss
 
         def train_step(found):

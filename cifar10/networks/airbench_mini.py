@@ -4,7 +4,7 @@
 
     python cifar10/backward.py --network airbench_mini    # 87.20 % of the test images (JPEG copy); 88.21 % with --tta
 
-(cifar10/test.py --once: one run, two Zen 4 cores.)
+(cifar10/test.py --once: one run of 16 epochs, two Zen 4 cores, commit 6b3bd9f or before.)
 """
 
 from cifar10.networks import airbench, airbench_slim

@@ -135,8 +135,9 @@ def _decoded(source, name, alone):
     """
     is_path = isinstance(source, str | os.PathLike)
     if is_path and os.path.exists(source) and not os.path.isfile(source):  # noqa: PTH110, PTH113
-        kind = "a folder without pictures" if os.path.isdir(source) else "not a file"  # noqa: PTH112
-        raise UserError(f"{name} is {kind if os.access(source, os.R_OK) else 'not yours to read: permission denied'}")
+        if not os.access(source, os.R_OK):
+            raise UserError(f"{name} cannot be read: permission denied")
+        raise UserError(f"{name} is {'a folder without pictures' if os.path.isdir(source) else 'not a file'}")  # noqa: PTH112
     try:
         with (
             Path(source).open("rb") if is_path else contextlib.nullcontext(source) as file,

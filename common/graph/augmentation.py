@@ -103,12 +103,12 @@ def cutout(images, step, seed, size, fill):
         corner = _drawn(images, (seed, step, "cutout"), each=[2])  # 0 to 1
         corner = tf.cast(corner * tf.constant([height, width], tf.float32), tf.int32) - size // 2
         rows = tf.range(height) - corner[:, :1]  # in the square: 0 … size - 1
-        columns = tf.range(width * channels) // channels - corner[:, 1:]  # a row's values side by side: else it is slow
+        columns = np.arange(width).repeat(channels) - corner[:, 1:]  # of a row's values; broadcasting channels is slow
         inside_rows, inside_columns = ((line >= 0) & (line < size) for line in (rows, columns))
         inside = inside_rows[:, :, None] & inside_columns[:, None, :]
         fill = tf.constant(np.tile(fill, width), tf.float32)
         painted = tf.where_v2(inside, fill, tf.reshape(images, [-1, height, width * channels]))
-        return tf.reshape(painted, tf.shape(images))
+        return tf.reshape(painted, [-1, height, width, channels])
 
 
 def random_light(images, step, seed, brightness, contrast):

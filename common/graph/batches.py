@@ -124,5 +124,5 @@ def standardize(images, mean, std, precision="float32"):
     with tf.name_scope("standardize"):
         height, width, channels = images.shape.as_list()[1:]
         mean, std = (np.broadcast_to(value, [width, channels]).ravel() for value in (mean, std))
-        rows = tf.reshape(images, [-1, height, width * channels])  # one number a channel takes three times as long
+        rows = tf.reshape(images, [-1, height, width * channels])  # broadcasting over the channels is slow
         return tf.reshape(tf.cast((rows - mean) / std, precision), [-1, height, width, channels])

@@ -41,8 +41,8 @@ def parser(description, task, networks, family):
         help="your own pictures are read from the disk if they take more, held twice (default: half of what is free)",
     )
     parser.add_argument(
-        "--workers", metavar="N", type=command_line.positive(int, max(8, os.cpu_count())), default=1,
-        help="train by N processes on this machine, each with its share of the cores (1)",
+        "--workers", metavar="N", type=command_line.positive(int, max(8, os.cpu_count() or 1)), default=1,
+        help="train by N processes on this machine, each with its share of the cores (1); at most as many, or 8",
     )
     parser.add_argument(
         "--profile", metavar="STEP", type=whole, help="record time and memory of each operation in this step"

@@ -103,26 +103,31 @@ def best(root, task, network, dataset):
 def newest(root, task, network, dataset, wait):
     """The folder of the run that was started or evaluated last, of those here that have a checkpoint or are trained.
 
-    network, dataset: or any, if None. wait: for its first checkpoint to come, whatever becomes of its trainer
-    meanwhile. Else runs without one do not count; raises UserError with the command that makes one.
+    network, dataset: or any, if None. wait: for its first checkpoint to come; where its trainer dies before, for that
+    or another trainer. Else runs without one do not count; raises UserError with the command that makes one.
     """
     _check_dataset(root, task, dataset)
-    told, folder = False, None
+    told, folder = "", None
     while True:
-        if not folder:
-            found = [d for d, _ in runs.find(root, task, network, dataset) if d.name != runs.PRETRAINED]
-            folder = next((d for d in found if latest(d) or wait and runs.is_training(d)), None)
+        found = [d for d, _ in runs.find(root, task, network, dataset)]
+        pretrained = next((d for d in found if d.name == runs.PRETRAINED), None)
+        training = [d for d in found if wait and runs.is_training(d)]
+        if folder not in training:  # at first, and where the trainer of the awaited one has died
+            own = [d for d in found if d != pretrained]
+            folder = next((d for d in own if d in training or not folder and latest(d)), folder)
         if folder and latest(folder):
             return folder
         if not wait:
-            pretrained = root / task / runs.PRETRAINED
-            own = f"; --checkpoint {shown(pretrained)} is what comes with the kit" if latest(pretrained) else ""
-            raise _none_yet(root, task, network, dataset, own)
-        if not told:
-            place = shown(folder or _usual(root, task, network, dataset))
-            command = "" if folder else f", by {_command(root, task, network, dataset)}"
-            print(f"waiting for the first checkpoint in {place}{command}", flush=True)
-            told = True
+            bundled = f"; or test what comes with the kit: --checkpoint {shown(pretrained)}" if pretrained else ""
+            raise _none_yet(root, task, network, dataset, bundled)
+        tell = f"waiting for the first checkpoint in {shown(folder or _usual(root, task, network, dataset))}"
+        if not folder:
+            tell += f", by {_command(root, task, network, dataset)}"
+        elif not training:
+            tell = _no_trainer(folder)
+        if tell != told:
+            print(tell, flush=True)
+            told = tell
         time.sleep(1)
 
 
@@ -153,7 +158,7 @@ def _command(root, task, network, dataset):
 def follow(directory, interval):
     """Yields the newest checkpoint of a folder, each time there is a new one; looks every `interval` seconds.
 
-    Ends with the checkpoint of the run's last step, or the last one of a trainer that ended before it, and says so.
+    Ends with the checkpoint of the run's last step. Where a trainer ended before it, ends with its last one, and tells.
     """
     seen, trainer_seen, told = None, False, False
     while True:
@@ -168,9 +173,13 @@ def follow(directory, interval):
         if step(seen) >= steps:
             return
         if trainer_seen and not training:
-            print(f"the trainer ended before step {steps}; start this again beside the next one", flush=True)
+            print(f"the trainer ended before step {steps}; start the tester again beside the next one", flush=True)
             return
         if not training and not told:
-            print(f"no trainer is at work in {shown(directory)}; waiting for one, until Ctrl-C", flush=True)
+            print(_no_trainer(directory), flush=True)
             told = True
         time.sleep(interval)
+
+
+def _no_trainer(directory):
+    return f"no trainer is at work in {shown(directory)}; waiting for one, until Ctrl-C"

@@ -93,7 +93,7 @@ def begin(run, checkpoint_dir, workers=cluster.ALONE):
         print(f"{title}: step {done} to {run.steps}, {run.precision}{together}", flush=True)
         return True
     # The other schedules end at a step that was fixed at the start.
-    more = "; more --steps train on" if run.recipe.schedule in recipes.LASTING else ""
+    more = "; a larger --steps trains on" if run.recipe.schedule in recipes.LASTING else ""
     print(f"{title}: at step {done} already, in {shown(checkpoint_dir)}{more}")
     return False
 
