@@ -110,7 +110,8 @@ def test_run_json_that_was_written_before_is_read_whole_and_goes_on(tmp_path, pa
     held, run = json.loads(path.read_text()), runs.read(tmp_path, networks)
     assert type(run.recipe) is type(networks[run.network].RECIPE) and run.precision == "float32"
     (tmp_path / "model.ckpt-1.index").touch()
-    recipe = networks[run.network].RECIPE  # of today
+    changed_since = {"epochs": run.recipe.epochs, "learning_rate_decay": run.recipe.learning_rate_decay}
+    recipe = dataclasses.replace(networks[run.network].RECIPE, **changed_since)  # of today, and --set
     now = dataclasses.replace(run, recipe=recipe, temperature=1.0, test_accuracy=None)
     goes_on = agreement.continued(tmp_path, now)
     runs.write(tmp_path, goes_on)

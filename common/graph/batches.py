@@ -123,6 +123,6 @@ def standardize(images, mean, std, precision="float32"):
     """
     with tf.name_scope("standardize"):
         height, width, channels = images.shape.as_list()[1:]
-        mean, std = (np.broadcast_to(value, [width, channels]).ravel() for value in (mean, std))
+        mean, std = (np.tile(value, width) if np.ndim(value) else value for value in (mean, std))
         rows = tf.reshape(images, [-1, height, width * channels])  # broadcasting over the channels is slow
         return tf.reshape(tf.cast((rows - mean) / std, precision), [-1, height, width, channels])
