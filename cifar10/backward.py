@@ -93,7 +93,7 @@ def backward(run, data, checkpoint_dir, log_dir, devices, workers=cluster.ALONE,
 
                 # Gradients: those of one operation need not wait for each other.
                 pairs = optimizer.compute_gradients(loss, gate_gradients=optimizer.GATE_NONE)
-                pairs = [(g, variable) for g, variable in pairs if g is not None]  # it is of what stays as it is
+                pairs = [(g, variable) for g, variable in pairs if g is not None]  # what stays as it is has none
                 gradients, variables = zip(*scale_biases(pairs, recipe.bias_scale), strict=True)
                 collected = tf.get_collection("statistics"), tf.get_collection("losses")
                 parts.append((gradients, *collected, data_loss, loss, accuracy))
