@@ -41,8 +41,8 @@ def conv2d(x, channels, regularizer, name, padding="SAME"):
 def whiten(x, kernels):
     """The first layer: 2×2 patches, 24 channels out of 3. Nothing of it is trained, so its large map needs no gradient.
 
-    The biases stay as they start: at 0, or at those of the checkpoint that the run starts from. They are averaged all the
-    same, because older checkpoints hold averages of them.
+    The biases stay as they start: at 0, or at those of the checkpoint that the run starts from. They are averaged all
+    the same, because older checkpoints hold averages of them.
     """
     with tf.variable_scope("whiten"):
         initializer = tf.initializers.he_normal() if kernels is None else tf.constant_initializer(kernels)
