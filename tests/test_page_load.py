@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common.app import page, server
+from mnist import picture_to_input
 
 import psutil
 import pytest
-from page_helpers import ABOUT, POST, busy, heard, png, sent, started, three
+from page_helpers import ABOUT, POST, Sevens, busy, heard, png, sent, started, three
 from werkzeug.test import Client
 
 
@@ -136,6 +137,28 @@ def test_picture_that_waits_too_long_for_its_turn_is_refused(app, monkeypatch):
     for one in waiting:
         one.join()
     assert post().status_code == 200
+
+
+def test_the_page_ends_when_what_it_computes_has_ended(monkeypatch):
+    """Python aborts if it ends while a thread is within TensorFlow."""
+    computes, ended = threading.Event(), threading.Event()
+
+    def classify(network, images, views):
+        computes.set()
+        time.sleep(0.5)
+        ended.set()
+        return [network]
+
+    def serve_forever(running):
+        client = Client(running.app)
+        threading.Thread(target=client.post, args=["/classify"], kwargs={"data": png(three())}, daemon=True).start()
+        computes.wait(20)
+        running.server_close()
+
+    monkeypatch.setattr(Sevens, "classify", classify)
+    monkeypatch.setattr(server.Server, "serve_forever", serve_forever)
+    page.serve("mnist", Sevens(), picture_to_input.digit, "127.0.0.1", 0)
+    assert ended.is_set()
 
 
 @pytest.mark.slow
