@@ -4,6 +4,7 @@
     python benchmarks/accuracy/time_to_accuracy.py cifar10                        # 82.6 % and 87 %, takes a day
     python benchmarks/accuracy/time_to_accuracy.py cifar10 --networks bn_convnet --seeds 1 --limit 3000
     python benchmarks/accuracy/time_to_accuracy.py mnist --networks convnet --precision bfloat16
+    python benchmarks/accuracy/time_to_accuracy.py mnist --networks convnet --set epochs=2 schedule=triangular
 
 Each run is TASK/backward.py in a temporary folder, with its own recipe, but a checkpoint and with it a validation more
 often: that costs time, which is counted. The checkpoints are linked away as they come and tested afterwards, so that
@@ -44,6 +45,7 @@ def train(network, seed, args, folder, limit):
     args: of the command line.
     """
     settings = [f"save_steps={SAVE_STEPS[network]}"] if network in SAVE_STEPS else []
+    settings += args.set
     command = runner.command(args.task, network, args.data_dir, folder, settings, seed, args.precision)
     kept = folder / "kept"
     kept.mkdir()
@@ -83,6 +85,7 @@ def main():
     count, seconds = command_line.positive(int), command_line.positive(float)
     parser.add_argument("--seeds", type=count, default=3, metavar="N", help="runs of each (%(default)s)")
     parser.add_argument("--limit", type=seconds, metavar="SECONDS", help="stop each run after so long")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="changes of the recipe")
     add_precision(parser)
     command_line.add_data_dir(parser)
     args = parser.parse_args()
@@ -91,7 +94,7 @@ def main():
     if unknown := set(networks) - set(known):
         parser.error(f"--networks: {', '.join(unknown)} is none of {', '.join(known)}")
     data = datasets.FAMILIES[args.task][args.task](args.data_dir)
-    print(f"{runner.machine()}; {data.title}, {args.precision}")
+    print(", ".join([f"{runner.machine()}; {data.title}", args.precision, *args.set]))
     reached = {network: {target: [] for target in targets} for network in networks}
     slowest = 0.0  # of ours, to the higher target or to its end
     for seed in range(1, args.seeds + 1):
