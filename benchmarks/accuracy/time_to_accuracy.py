@@ -7,10 +7,11 @@
     python benchmarks/accuracy/time_to_accuracy.py mnist --networks convnet --set epochs=2 schedule=triangular
 
 Each run is TASK/backward.py in a temporary folder, with its own recipe, but a checkpoint and with it a validation more
-often: that costs time, which is counted. The checkpoints are linked away as they come and tested afterwards, so that
-testing takes no time from training. Seconds count from the end of the first step. The networks take turns, a seed each,
-ours first; those of the notes are stopped after 10 times what ours took at most, so far, to the higher accuracy. With
---limit, each run is stopped after so long. The last checkpoint is also tested with --tta, if mirror images were learnt.
+often: that costs time, which is counted. With --set, the recipe is as that says. The checkpoints are linked away as
+they come and tested afterwards, so that testing takes no time from training. Seconds count from the end of the first
+step. The networks take turns, a seed each, ours first; those of the notes are stopped after 10 times what ours took at
+most, so far, to the higher accuracy. With --limit, each run is stopped after so long. The last checkpoint is also
+tested with --tta, if mirror images were learnt.
 """
 
 import argparse
@@ -44,8 +45,7 @@ def train(network, seed, args, folder, limit):
 
     args: of the command line.
     """
-    settings = [f"save_steps={SAVE_STEPS[network]}"] if network in SAVE_STEPS else []
-    settings += args.set
+    settings = args.set or ([f"save_steps={SAVE_STEPS[network]}"] if network in SAVE_STEPS else [])
     command = runner.command(args.task, network, args.data_dir, folder, settings, seed, args.precision)
     kept = folder / "kept"
     kept.mkdir()
