@@ -4,7 +4,10 @@ import contextlib
 import functools
 import json
 import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -13,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common.app import page, server
-from mnist import picture_to_input
 
 import psutil
 import pytest
-from page_helpers import ABOUT, POST, Sevens, busy, heard, png, sent, started, three
+from conftest import ROOT, environment
+from page_helpers import ABOUT, POST, PRETRAINED, busy, heard, png, sent, started, three
 from werkzeug.test import Client
 
 
@@ -139,26 +142,32 @@ def test_picture_that_waits_too_long_for_its_turn_is_refused(app, monkeypatch):
     assert post().status_code == 200
 
 
-def test_the_page_ends_when_what_it_computes_has_ended(monkeypatch):
-    """Python aborts if it ends while a thread is within TensorFlow."""
-    computes, ended = threading.Event(), threading.Event()
+@pytest.mark.slow
+def test_ctrl_c_ends_the_page_though_it_computes():
+    """Python aborts if it ends by itself while a thread is within TensorFlow."""
+    program = f"""
+import runpy, sys
+from common.app import trained
+import tensorflow.compat.v1 as tf
 
-    def classify(network, images, views):
-        computes.set()
-        time.sleep(0.5)
-        ended.set()
-        return [network]
+def probabilities(network, images):
+    with tf.Graph().as_default(), tf.Session() as session:
+        print("computes", flush=True)
+        session.run(tf.while_loop(lambda i: i < 10**9, lambda i: i + 1, [0]))
 
-    def serve_forever(running):
-        client = Client(running.app)
-        threading.Thread(target=client.post, args=["/classify"], kwargs={"data": png(three())}, daemon=True).start()
-        computes.wait(20)
-        running.server_close()
-
-    monkeypatch.setattr(Sevens, "classify", classify)
-    monkeypatch.setattr(server.Server, "serve_forever", serve_forever)
-    page.serve("mnist", Sevens(), picture_to_input.digit, "127.0.0.1", 0)
-    assert ended.is_set()
+trained.Network.probabilities = probabilities
+sys.argv = ["app.py", "--checkpoint", {str(PRETRAINED)!r}, "--serve", "--port", "0"]
+runpy.run_path("mnist/app.py", run_name="__main__")
+"""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=environment(), **options) as process:
+        address = next(line for line in process.stdout if line.startswith("http")).split()[0]
+        port, data = int(address.rpartition(":")[2]), png(three())
+        post = POST + f"Content-Length: {len(data)}\r\n\r\n".encode() + data
+        threading.Thread(target=sent, args=[port, post], daemon=True).start()
+        assert "computes\n" in process.stdout
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(30), process.stderr.read()) == (0, "")
 
 
 @pytest.mark.slow

@@ -4,14 +4,14 @@
     python benchmarks/accuracy/time_to_accuracy.py cifar10                        # 82.6 % and 87 %, takes a day
     python benchmarks/accuracy/time_to_accuracy.py cifar10 --networks bn_convnet --seeds 1 --limit 3000
     python benchmarks/accuracy/time_to_accuracy.py mnist --networks convnet --precision bfloat16
-    python benchmarks/accuracy/time_to_accuracy.py mnist --networks convnet --set epochs=2 schedule=triangular
+    python benchmarks/accuracy/time_to_accuracy.py mnist --networks convnet --set epochs=2 schedule=cosine
 
 Each run is TASK/backward.py in a temporary folder, with its own recipe, but a checkpoint and with it a validation more
-often: that costs time, which is counted. With --set, the recipe is as that says. The checkpoints are linked away as
-they come and tested afterwards, so that testing takes no time from training. Seconds count from the end of the first
-step. The networks take turns, a seed each, ours first; those of the notes are stopped after 10 times what ours took at
-most, so far, to the higher accuracy. With --limit, each run is stopped after so long. The last checkpoint is also
-tested with --tta, if mirror images were learnt.
+often: that costs time, which is counted. With --set, they are as rare as in the recipe, unless save_steps is set, too.
+The checkpoints are linked away as they come and tested afterwards, so that testing takes no time from training. Seconds
+count from the end of the first step. The networks take turns, a seed each, ours first; those of the notes are stopped
+after 10 times what ours took at most, so far, to the higher accuracy. With --limit, each run is stopped after so long.
+The last checkpoint is also tested with --tta, if mirror images were learnt.
 """
 
 import argparse

@@ -67,7 +67,7 @@ def answer(task, args, find, reader, tta=False):
 
         print(who)
         page.serve(task, network, network_input, args.host or HOST, PORT if args.port is None else args.port)
-        return 0
+        os._exit(0)  # Python would abort if it ended by itself while a visitor's thread is within TensorFlow
 
     table = not (args.json or args.csv)
     print(who, file=sys.stdout if table else sys.stderr)

@@ -46,24 +46,20 @@ def serve(task, classifier, network_input, host, port):
         raise UserError(f"cannot serve http://{host}:{port}: {reason}; choose another --port or --host") from None
     address = listening.getsockname()[0]
     local = ipaddress.ip_address(address).is_loopback
-    turns = threading.BoundedSemaphore(AT_ONCE)
-    app = application(task, classifier, network_input, [*LOCAL, host, address] if local else None, turns)
+    app = application(task, classifier, network_input, [*LOCAL, host, address] if local else None)
     server = Server(host, port, app, Handler, fd=listening.fileno())
     if not local:
         print("everyone who can reach this machine may send pictures: there is no password and no encryption")
     shown = get_interface_ip(socket.AF_INET) if host == "0.0.0.0" else host  # noqa: S104 (the user's wish)
     print(f"http://{shown}:{listening.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
     server.serve_forever()
-    for _ in range(AT_ONCE):
-        turns.acquire()  # Python would abort if it ended while a visitor's thread is within TensorFlow
 
 
-def application(task, classifier, network_input, hosts=None, turns=None):
+def application(task, classifier, network_input, hosts=None):
     """The WSGI application: the page's files, its examples, and POST /classify, which takes a picture's bytes.
 
     hosts: the names by which it may be called, any if None: a page for this machine alone is not for other sites that
     are open in its browser.
-    turns: a semaphore that is held while a picture is decoded and classified.
     """
     examples = sorted((ROOT / "docs" / "examples" / task).glob("*.jpg")) if classifier.about.dataset == task else []
     about = {
@@ -72,16 +68,16 @@ def application(task, classifier, network_input, hosts=None, turns=None):
         "classes": classifier.about.class_names,
         "examples": [example.name for example in examples],
     }
-    uploads, turns = Uploads(), turns or threading.BoundedSemaphore(AT_ONCE)
+    free, uploads = threading.BoundedSemaphore(AT_ONCE), Uploads()
 
     @contextlib.contextmanager
     def turn():
-        if not turns.acquire(timeout=TURN_SECONDS):
+        if not free.acquire(timeout=TURN_SECONDS):
             raise exceptions.ServiceUnavailable
         try:
             yield
         finally:
-            turns.release()
+            free.release()
 
     def respond(request):
         path, host = request.path, request.host  # which is checked here

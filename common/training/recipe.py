@@ -55,7 +55,7 @@ class Recipe:
     save_steps: whole("steps between checkpoints, and between evaluations")
     evaluate: choice("all: the training and test images too", ("validation", "all")) = "validation"
     degrees: number("augmentation: largest turn either way, degrees") = 0.0
-    scale: number("augmentation: largest change of height and of width, a share", below=1) = 0.0
+    scale: number("augmentation: largest change of height and of width, a share") = 0.0
     shear: number("augmentation: largest slant, pixels per row") = 0.0
     shift: number("augmentation: largest move, pixels") = 0.0
     edges: choice("what comes in there: black, or the image mirrored", EDGES) = "black"

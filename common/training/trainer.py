@@ -125,7 +125,7 @@ def evaluators(forward, run, data, train, ema, workers):
 
 def summarize(images, data_loss, loss, penalties, gradients, learning_rate, ema):
     """Writes for TensorBoard: each term of the loss, raw and averaged; the learning rate; the input; weights, their
-    averages, gradients and activations, these of some images.
+    averages and gradients; the activations of HISTOGRAM_IMAGES images.
 
     gradients: (gradient, variable) pairs. Returns the operation that averages the losses: run it with each step.
     """
@@ -145,10 +145,11 @@ def summarize(images, data_loss, loss, penalties, gradients, learning_rate, ema)
             tf.summary.histogram(f"{kind}/{variable.op.name}", value, collections=[hooks.PICTURES])
     for activation in tf.get_collection(tf.GraphKeys.ACTIVATIONS):
         name = towers.plain_name(activation)
-        part = activation[:HISTOGRAM_IMAGES]
-        tf.summary.histogram(f"activations/{name}", part, collections=[hooks.PICTURES])
+        with tf.name_scope("some_activations/"):  # with the slash: the same scope each time
+            some = activation[:HISTOGRAM_IMAGES]
+        tf.summary.histogram(f"activations/{name}", some, collections=[hooks.PICTURES])
         if activation.op.type == "Relu":  # others are hardly ever 0
-            with tf.name_scope("zero_fractions/"):  # with the slash: the same scope each time
+            with tf.name_scope("zero_fractions/"):
                 sparsity = tf.nn.zero_fraction(activation)
             tf.summary.scalar(f"sparsity/{name}", sparsity)
     return averaging
