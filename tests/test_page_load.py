@@ -167,7 +167,10 @@ runpy.run_path("mnist/app.py", run_name="__main__")
         threading.Thread(target=sent, args=[port, post], daemon=True).start()
         assert "computes\n" in process.stdout
         process.send_signal(signal.SIGINT)
-        assert (process.wait(30), process.stderr.read()) == (0, "")
+        try:
+            assert (process.wait(30), process.stderr.read()) == (0, "")
+        finally:
+            process.kill()  # else the block would wait for it
 
 
 @pytest.mark.slow
