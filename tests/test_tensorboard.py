@@ -56,8 +56,8 @@ def served(tiny, tmp_path_factory):
         args = testing.parser("", NETWORKS, datasets.MNIST).parse_args(list(map(str, flags)))
         testing.test_checkpoints("mnist", args, forward, NETWORKS, datasets.MNIST)
     board = program.TensorBoard()
-    once = 0  # a thread that reads again and again would make Python abort at its end, now and then
-    board.configure(logdir=str(folder), port=0, load_fast="false", reload_interval=once)
+    # Interval 0, read once: a thread that goes on reading may be within TensorFlow when Python ends, and abort it.
+    board.configure(logdir=str(folder), port=0, load_fast="false", reload_interval=0)
     served = Served(folder, board.launch())
     for _ in range(200):
         if TEST in json.loads(served.get("plugin/pr_curves/tags")):

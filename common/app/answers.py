@@ -43,7 +43,9 @@ def parser(description, family):
 
 
 def answer(task, args, find, reader, tta=False):
-    """Classifies the pictures that the flags name, or serves a page; prints and draws. Returns the exit status.
+    """Classifies the pictures that the flags name; prints and draws. Returns the exit status.
+
+    Or serves a page until Ctrl-C, which ends the program.
 
     find: a function without arguments: exported.find() or trained.find() of what the flags ask for.
     reader(reading, size), as run.json has them: a function of a Pillow image that gives what the network takes, uint8
