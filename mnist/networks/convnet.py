@@ -13,8 +13,8 @@ from mnist.networks.mnist_recipe import MnistRecipe
 import tensorflow.compat.v1 as tf
 
 RECIPE = MnistRecipe(
-    batch_size=256, epochs=8.0, learning_rate=0.3, learning_rate_decay=0.57, warmup_steps=50, regularizer=5e-4,
-    degrees=13.0, scale=0.13, shear=0.2, shift=2.6, moving_average_decay=0.998, save_steps=200,
+    batch_size=256, epochs=8.0, learning_rate=0.6, learning_rate_decay=0.57, warmup_steps=50, regularizer=1e-3,
+    label_smoothing=0.1, degrees=13.0, scale=0.13, shear=0.2, shift=2.6, moving_average_decay=0.998, save_steps=200,
 )
 
 
