@@ -110,8 +110,9 @@ def test_run_json_that_was_written_before_is_read_whole_and_goes_on(tmp_path, pa
     held, run = json.loads(path.read_text()), runs.read(tmp_path, networks)
     assert type(run.recipe) is type(networks[run.network].RECIPE) and run.precision == "float32"
     (tmp_path / "model.ckpt-1.index").touch()
-    changed_since = {"epochs": run.recipe.epochs, "learning_rate_decay": run.recipe.learning_rate_decay}
-    recipe = dataclasses.replace(networks[run.network].RECIPE, **changed_since)  # of today, and --set
+    changed_since = ("epochs", "learning_rate", "learning_rate_decay", "label_smoothing", "regularizer")
+    held_then = {key: getattr(run.recipe, key) for key in changed_since}
+    recipe = dataclasses.replace(networks[run.network].RECIPE, **held_then)  # of today, and --set
     now = dataclasses.replace(run, recipe=recipe, temperature=1.0, test_accuracy=None)
     goes_on = agreement.continued(tmp_path, now)
     runs.write(tmp_path, goes_on)
