@@ -108,7 +108,7 @@ def test_record_that_is_none_is_one_line(tmp_path, content):
 def test_run_json_that_was_written_before_is_read_whole_and_goes_on(tmp_path, path, networks):
     shutil.copy(path, tmp_path / "run.json")
     held, run = json.loads(path.read_text()), runs.read(tmp_path, networks)
-    assert type(run.recipe) is type(networks[run.network].RECIPE) and run.precision == "float32"
+    assert type(run.recipe) is type(networks[run.network].RECIPE) and run.precision == held.get("precision", "float32")
     (tmp_path / "model.ckpt-1.index").touch()
     changed_since = ("epochs", "learning_rate", "learning_rate_decay", "label_smoothing", "regularizer")
     held_then = {key: getattr(run.recipe, key) for key in changed_since}
