@@ -1,6 +1,5 @@
 """Workers: real processes on the loopback that train together, are lost, and start again."""
 
-import contextlib
 import json
 import signal
 import time
@@ -132,18 +131,6 @@ def test_lost_workers_start_again_and_end_in_the_same_checkpoint(program, tmp_pa
         assert f"{who}: killed by SIGKILL" in err
     # Who has not noticed after launch.NOTICING seconds is killed, and says nothing: rarely both.
     assert "lost worker 1 at 127.0.0.1:" in err or "lost the chief at 127.0.0.1:" in err
-
-
-@pytest.mark.slow
-def test_workers_that_are_lost_each_time_do_not_start_for_ever(program):
-    launcher = program("mnist/backward.py", *SHORT, "--workers", 2)
-    while launcher.poll() is None:
-        for child in psutil.Process(launcher.pid).children():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
-    _, err = finish(launcher, 1)
-    assert err.count("all workers start again") == launch.MOST - 1
-    assert err.splitlines()[-1].startswith("error: lost workers 4 times in a row, each time within 300 s of their")
 
 
 def indexes(tmp_path):

@@ -10,11 +10,9 @@ import sys
 import tempfile
 import time
 
-from common.errors import UserError
 from common.training.cluster import START_AGAIN
 
 NOTICING = 5  # seconds in which the others notice that one has failed, and say so; then they are killed
-SOON, MOST = 300, 4  # seconds from their start; workers that are lost sooner, so many times in a row, always will be
 
 
 def workers(count):
@@ -22,9 +20,9 @@ def workers(count):
 
     They talk on the loopback; the chief alone prints, the others only if they fail otherwise than the chief. All start
     again each time that one is killed or lost. Returns the exit status. SIGINT, SIGTERM and SIGHUP go on to the chief,
-    which agrees with the others on the step to stop at. Raises UserError if they are lost soon, MOST times in a row.
+    which agrees with the others on the step to stop at.
     """
-    processes, stopping, lost_soon = [], [], 0
+    processes, stopping = [], []
 
     def stop(number, frame):
         stopping.append(number)
@@ -37,7 +35,6 @@ def workers(count):
             signal.signal(number, stop)
     while True:
         with contextlib.ExitStack() as files:
-            began = time.monotonic()
             said = [None, *(files.enter_context(tempfile.TemporaryFile("w+")) for _ in range(1, count))]
             processes[:] = _started(said)
             for number in stopping:  # what came before there was a chief
@@ -49,12 +46,6 @@ def workers(count):
             return final[0] if final else 0
         if stopping:
             return 128 + stopping[0]
-        lost_soon = lost_soon + 1 if time.monotonic() - began < SOON else 0
-        if lost_soon == MOST:
-            raise UserError(
-                f"lost workers {MOST} times in a row, each time within {SOON} s of their start; if they were killed "
-                "for want of memory, fewer --workers or a smaller batch_size need less"
-            )
         print("all workers start again", file=sys.stderr, flush=True)
 
 
