@@ -4,7 +4,8 @@
 
     python mnist/backward.py --network convnet_wide    # 99.71 % of the test images after 14 min
 
-(benchmarks/accuracy/defaults.py mnist --networks convnet_wide: mean of three seeds, two Zen 4 cores, in bfloat16.)
+(benchmarks/accuracy/defaults.py mnist --networks convnet_wide --precision bfloat16: mean of three seeds, two Zen 4
+cores.)
 """
 
 from mnist.networks import convnet
