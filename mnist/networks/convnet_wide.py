@@ -8,13 +8,11 @@
 cores.)
 """
 
-from mnist.networks import convnet
-from mnist.networks.mnist_recipe import MnistRecipe
+import dataclasses
 
-RECIPE = MnistRecipe(
-    batch_size=256, epochs=28.0, learning_rate=0.6, learning_rate_decay=0.851, warmup_steps=50, regularizer=1e-3,
-    label_smoothing=0.1, degrees=13.0, scale=0.13, shear=0.2, shift=2.6, moving_average_decay=0.998, save_steps=400,
-)
+from mnist.networks import convnet
+
+RECIPE = dataclasses.replace(convnet.RECIPE, epochs=28.0, learning_rate_decay=0.851, save_steps=400)
 
 
 def network(x, train, regularizer, classes):
