@@ -24,10 +24,10 @@ def run(*fetches):
 
 
 def check_convolution_gradients(size, channels_in, channels, kernel, stride, padding, precision="float32"):
-    """Those of layers.conv2d, as on three kinds of CPUs, against those of tf.nn.conv2d, on random images."""
-    for forward, amx in ((False, False), (True, False), (False, True)):
-        kind = {"_forward_is_faster": lambda x, forward=forward: forward, "_on_amx": lambda x, amx=amx: amx}
-        with mock.patch.multiple(conv2d_gradient, **kind):
+    """Those of layers.conv2d, as on four kinds of CPUs, against those of tf.nn.conv2d, on random images."""
+    for forward, avx2, amx in ((False, False, False), (True, True, False), (True, False, False), (False, False, True)):
+        kind = {"_forward_is_faster": lambda *_, forward=forward: forward, "_on_amx": lambda x, amx=amx: amx}
+        with mock.patch.multiple(conv2d_gradient, **kind, AVX2_AT_MOST=avx2):
             _check_convolution_gradients(size, channels_in, channels, kernel, stride, padding, precision)
 
 
@@ -84,6 +84,14 @@ def test_gradient_for_the_weights_of_small_maps_is_a_forward_convolution_on_some
         tf.gradients(y, tf.trainable_variables())
     types = [op.type for op in graph.get_operations()]
     assert types.count("Conv2DBackpropFilter") == (stock if forward else 1)
+
+
+@pytest.mark.parametrize(("size", "channels", "stock"), [(20, 48, 0), (21, 48, 1), (20, 47, 1)])
+def test_in_bfloat16_that_of_many_channels_is_one_on_larger_maps_too(size, channels, stock, graph):
+    with mock.patch.multiple(conv2d_gradient, AVX2_AT_MOST=False, AVX512_BFLOAT16=True):
+        y = layers.conv2d(tf.zeros([2, size, size, channels], tf.bfloat16), 64, 3, None, "conv")
+        tf.gradients(y, tf.trainable_variables())
+    assert [op.type for op in graph.get_operations()].count("Conv2DBackpropFilter") == stock
 
 
 @pytest.mark.parametrize(("size", "columns"), [(7, 32), (6, 28), (3, 32), (8, 8)])

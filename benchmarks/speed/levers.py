@@ -54,7 +54,7 @@ def stock_gradients_for_weights():
     """Changes nothing in float32 on a CPU with AVX-512."""
     from common.graph import conv2d_gradient
 
-    return mock.patch.multiple(conv2d_gradient, _forward_is_faster=lambda x: False, _on_amx=lambda x: False)
+    return mock.patch.multiple(conv2d_gradient, _forward_is_faster=lambda x, dy, size: False, _on_amx=lambda x: False)
 
 
 def stock_gelu():

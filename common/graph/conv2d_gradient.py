@@ -33,16 +33,13 @@ def _conv2d_gradient(op, dy):
 
 
 def _weights_gradient(x, w, dy, margins):
-    """On small maps, where it is faster: a forward convolution of x, with dy as its kernel and the images in the place
-    of the channels in. Else the stock operation; on AMX, with small images side by side.
+    """By a forward convolution where that is faster. Else the stock operation; on AMX, with small images side by side.
 
     margins: what pads x, [4, 2].
     """
     size = w.shape.as_list()[0]
-    if _forward_is_faster(x) and dy.shape[1] <= 3 * size:
-        images, kernel = tf.transpose(x, [3, 1, 2, 0]), tf.transpose(dy, [1, 2, 0, 3])
-        dw = tf.nn.conv2d(images, kernel, strides=1, padding=margins.tolist())
-        return tf.transpose(dw, [1, 2, 0, 3])
+    if _forward_is_faster(x, dy, size):
+        return _by_forward_convolution(x, w, dy, margins)
     padding, gap = "SAME", size // 2
     dropped = np.subtract(x.shape.as_list(), [*dy.shape.as_list()[:3], x.shape[3]])  # the last row and column
     beside = AMX_PIXELS // (x.shape[2] + gap)
@@ -57,8 +54,25 @@ def _weights_gradient(x, w, dy, margins):
     )
 
 
-def _forward_is_faster(x):
-    return AVX2_AT_MOST or (AVX512_BFLOAT16 and x.dtype == tf.bfloat16)
+def _forward_is_faster(x, dy, size):
+    """On small maps, on some CPUs; in bfloat16, and of many channels, on larger ones, too."""
+    short = AVX512_BFLOAT16 and x.dtype == tf.bfloat16
+    most = 20 if short and min(x.shape[3], dy.shape[3]) >= 48 else 3 * size
+    return (AVX2_AT_MOST or short) and dy.shape[1] <= most
+
+
+def _by_forward_convolution(x, w, dy, margins):
+    """A convolution of x, with dy as its kernel and the images in the place of the channels."""
+    kernel = tf.transpose(dy, [1, 2, 0, 3])
+    if AVX2_AT_MOST:  # the channels in the place of the images
+        dw = tf.nn.conv2d(tf.transpose(x, [3, 1, 2, 0]), kernel, strides=1, padding=margins.tolist())
+        return tf.transpose(dw, [1, 2, 0, 3])
+    # The channels side by side: of one image, with long rows. A kernel's column is as many places from the next one.
+    count, height, width, channels = x.shape.as_list()
+    rows = tf.reshape(tf.transpose(tf.reshape(x, [count, -1])), [1, height, width * channels, count])
+    padding = (margins * [[1], [1], [channels], [1]]).tolist()
+    dw = tf.nn.conv2d(rows, kernel, strides=1, dilations=[1, channels], padding=padding)
+    return tf.reshape(dw, w.shape)
 
 
 def _on_amx(x):
