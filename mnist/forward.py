@@ -3,7 +3,7 @@
 Each is a file in networks/, with its recipe.
 """
 
-from mnist.networks import convnet, convnet_wide, deep, fully_connected, lenet5, mechanics, softmax
+from mnist.networks import convnet, convnet_slim, convnet_wide, deep, fully_connected, lenet5, mechanics, softmax
 
 import tensorflow.compat.v1 as tf
 
@@ -12,6 +12,7 @@ NUM_CHANNELS = 1
 
 NETWORKS = {
     "convnet": convnet,
+    "convnet_slim": convnet_slim,
     "convnet_wide": convnet_wide,
     "softmax": softmax,
     "fully_connected": fully_connected,
