@@ -87,9 +87,9 @@ def airbench(widths):
         logits/biases 10"""
 
 
-def convnet(widths):
+def convnet(widths, channels=1):
     lines = ""
-    for stage, (cin, cout) in enumerate(itertools.pairwise([1, *widths]), start=1):
+    for stage, (cin, cout) in enumerate(itertools.pairwise([channels, *widths]), start=1):
         lines += normalised(f"stage{stage}", 1, cin, cout) + normalised(f"stage{stage}", 2, cout, cout)
     return lines + f"""
         logits/weights {16 * cout} 10
@@ -100,6 +100,7 @@ GOLDEN = {
     "fully_connected": plain("hidden 784 500", "logits 500 10"),
     "lenet5": plain("conv1 5 5 1 32", "conv2 5 5 32 64", "hidden 3136 512", "logits 512 10"),
     "convnet": convnet([16, 32, 64]),
+    "convnet_slim": "\nfirst/conv/weights 5 5 1 16" + norm("first/norm", 16) + convnet([32, 32], channels=16),
     "convnet_wide": convnet([32, 64, 128]),
     "airbench_slim": airbench([32, 128, 256]),
     "airbench_mini": airbench([32, 96, 160]),

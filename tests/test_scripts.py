@@ -146,7 +146,7 @@ def test_too_little_memory_is_one_line(call):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--network", "resnet"], "argument --network: invalid choice: resnet (choose from convnet, convnet_wide"),
+        (["--network", "resnet"], "argument --network: invalid choice: resnet (choose from convnet, convnet_slim"),
         (["--device", "/device:GPU:7"], "no device /device:GPU:7 on this machine; there is: /device:CPU:0"),
         (["--dataset", "cats"], "there is no data set cats, and no such file; choose from mnist, fashion, kmnist"),
         (["--dataset", "cifar10"], "the data set cifar10 is of another task; choose from mnist, fashion, kmnist"),

@@ -1,8 +1,11 @@
-"""One 5×5 convolution and two stages of two 3×3 convolutions with batch normalisation: for the first twenty seconds.
+"""A 5×5 convolution, and then two stages as those of convnet: their maps have 14 and 7 pixels.
 
-38,234 parameters. The large map of 28 pixels has a single convolution, so a step takes half as long as that of convnet.
+38,074 parameters. For those in a hurry: the largest map has one convolution, and the learning rate falls to zero.
 
-    python mnist/backward.py --network convnet_slim
+    python mnist/backward.py --network convnet_slim    # 99.51 % of the test images after 20 s, 99.2 % after 7 s
+
+(benchmarks/accuracy/time_to_accuracy.py mnist --networks convnet_slim --precision bfloat16: three seeds, two Zen 4
+cores.)
 """
 
 from common.graph import layers
