@@ -15,6 +15,7 @@ _WORDS = cpu_words()  # NumPy does not look for these
 AMX = "amx_bf16" in _WORDS
 AVX512_BFLOAT16 = "avx512_bf16" in _WORDS and not AMX  # as the Zen 4 has
 AMX_PIXELS = 32  # of a row, in bfloat16: of so many it sums at once for the gradient of weights
+MANY_CHANNELS, LARGE_MAP = 48, 20  # in bfloat16 on the Zen 4 a forward convolution is faster up to so many pixels
 
 
 @tf.RegisterGradient(NAME)
@@ -55,10 +56,12 @@ def _weights_gradient(x, w, dy, margins):
 
 
 def _forward_is_faster(x, dy, size):
-    """On small maps, on some CPUs; in bfloat16, and of many channels, on larger ones, too."""
-    short = AVX512_BFLOAT16 and x.dtype == tf.bfloat16
-    most = 20 if short and min(x.shape[3], dy.shape[3]) >= 48 else 3 * size
-    return (AVX2_AT_MOST or short) and dy.shape[1] <= most
+    """Whether it is: on small maps, on some CPUs. In bfloat16, of many channels, on larger maps, too."""
+    side, small = max(dy.shape[1:3]), 3 * size
+    if AVX2_AT_MOST:
+        return side <= small
+    many = min(x.shape[3], dy.shape[3]) >= MANY_CHANNELS
+    return AVX512_BFLOAT16 and x.dtype == tf.bfloat16 and side <= (LARGE_MAP if many else small)
 
 
 def _by_forward_convolution(x, w, dy, margins):
@@ -67,7 +70,7 @@ def _by_forward_convolution(x, w, dy, margins):
     if AVX2_AT_MOST:  # the channels in the place of the images
         dw = tf.nn.conv2d(tf.transpose(x, [3, 1, 2, 0]), kernel, strides=1, padding=margins.tolist())
         return tf.transpose(dw, [1, 2, 0, 3])
-    # The channels side by side: of one image, with long rows. A kernel's column is as many places from the next one.
+    # One image, with the channels of a pixel side by side: `channels` places from a pixel to the next, so dilated.
     count, height, width, channels = x.shape.as_list()
     rows = tf.reshape(tf.transpose(tf.reshape(x, [count, -1])), [1, height, width * channels, count])
     padding = (margins * [[1], [1], [channels], [1]]).tolist()
