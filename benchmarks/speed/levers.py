@@ -57,19 +57,6 @@ def stock_gradients_for_weights():
     return mock.patch.multiple(conv2d_gradient, _forward_is_faster=lambda x, dy, size: False, _on_amx=lambda x: False)
 
 
-def sums_for_biases():
-    """Changes nothing in float32."""
-    from common.graph import layers
-
-    import tensorflow.compat.v1 as tf
-
-    @tf.custom_gradient
-    def add(y, b):
-        return tf.nn.bias_add(y, tf.cast(b, y.dtype)), lambda dy: (dy, tf.reduce_sum(tf.cast(dy, b.dtype), [0, 1, 2]))
-
-    return mock.patch.object(layers, "_add_to_short", add)
-
-
 def stock_gelu():
     from common.graph import layers
 
@@ -117,7 +104,6 @@ LEVERS = {
     AS_IT_IS: Lever(),
     "stock convolutions": Lever(change=stock_convolutions),
     "stock gradients for the weights": Lever(change=stock_gradients_for_weights),
-    "sums as gradients for the biases": Lever(change=sums_for_biases),
     "GELU of single operations": Lever(change=stock_gelu),
     "batch normalisation of its parts": Lever(change=parts_of_batch_norm),
     "pooling as a maximum of slices": Lever(change=maximum_of_slices),
