@@ -1,4 +1,4 @@
-"""Measures the seconds of training to a test accuracy: this kit's defaults, and the notes' recipes of the same aim.
+"""Measures the seconds of training to a test accuracy: this kit's recipes, and the notes' of the same aim.
 
     python benchmarks/accuracy/time_to_accuracy.py mnist                          # 99.2 % and 99.5 %, three seeds
     python benchmarks/accuracy/time_to_accuracy.py cifar10                        # 82.6 % and 87 %, takes a day
