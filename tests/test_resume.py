@@ -31,9 +31,10 @@ def sums_in_any_order(log_dir):
 @pytest.mark.parametrize("network", slow_but(["fully_connected"], NETWORKS))
 def test_resumed_run_ends_in_the_same_checkpoint(tiny, tmp_path, network):
     """Batches, augmentation, dropout, momentum, batch-norm statistics and EMA: bit for bit."""
-    train(tmp_path / "whole", tiny, 10, network)
+    lasting = {"schedule": "exponential"}  # a triangular one depends on the last step
+    train(tmp_path / "whole", tiny, 10, network, **lasting)
     for steps in (7, 10):
-        train(tmp_path / "parts", tiny, steps, network)
+        train(tmp_path / "parts", tiny, steps, network, **lasting)
     assert len({digest(tmp_path / run / "model.ckpt-10.data-00000-of-00001") for run in ("whole", "parts")}) == 1
     assert not sums_in_any_order(tmp_path / "whole/logs")
 
