@@ -15,7 +15,7 @@ _WORDS = cpu_words()  # NumPy does not look for these
 AMX = "amx_bf16" in _WORDS
 AVX512_BFLOAT16 = "avx512_bf16" in _WORDS and not AMX  # as the Zen 4 has
 AMX_PIXELS = 32  # of a row, in bfloat16: of so many it sums at once for the gradient of weights
-MANY_CHANNELS, LARGE_MAP = 48, 20  # in bfloat16 on the Zen 4 a forward convolution is faster up to so many pixels
+MANY_CHANNELS, LARGE_MAP = 48, 20  # of so many channels it pays on maps of up to so many pixels (Zen 4, bfloat16)
 
 
 @tf.RegisterGradient(NAME)
@@ -65,7 +65,10 @@ def _forward_is_faster(x, dy, size):
 
 
 def _by_forward_convolution(x, w, dy, margins):
-    """A convolution of x, with dy as its kernel and the images in the place of the channels."""
+    """A convolution of x, with dy as its kernel and the images in the place of the channels. Returns w's gradient.
+
+    x: [images, height, width, channels]. dy: [images, rows, columns, channels out]. margins: what pads x, [4, 2].
+    """
     kernel = tf.transpose(dy, [1, 2, 0, 3])
     if AVX2_AT_MOST:  # the channels in the place of the images
         dw = tf.nn.conv2d(tf.transpose(x, [3, 1, 2, 0]), kernel, strides=1, padding=margins.tolist())
