@@ -4,11 +4,11 @@ import math
 
 from common.errors import UserError
 
+import cv2
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
-LARGEST, SMALLEST = 280, 200  # pixels, of the longer side to work at: enough for any pen
+LARGEST, SMALLEST = 240, 200  # pixels, of the longer side to work at: enough for any pen
 LEAST_CONTRAST, NOISE = 12, 8  # of ink to paper: so many of 255, and so many times the paper's own differences
 COARSE = 4  # pixels that are one where the paper is looked for
 NARROW = 0.7  # a picture that is narrower than so many times its height is cut close to a slim digit
@@ -17,6 +17,8 @@ WIDEST_LINE = 0.05  # of the shorter side: a line of ruled paper, and its blur
 PARTS, LACKING = 24, 0.3  # of a line of ruled paper: all but so many of its parts are there
 FEW, PALE = 3, 0.6  # lines of ruled paper are at least so many, or paler than so much of the writing
 FULL = 0.88  # of a rectangle: a scrap of paper is one, a stroke hardly ever
+CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))  # a pixel, and those beside, above and below it
+cv2.setNumThreads(1)  # pictures are read in threads already
 
 
 def find_ink(image, largest=LARGEST):
@@ -35,7 +37,7 @@ def find_ink(image, largest=LARGEST):
     if scrap is not None or largest != LARGEST:
         _, ink, noise = ink_and_noise(grey_of(image, largest))
     least = LEAST_CONTRAST + NOISE * noise
-    widest = max(3, int(WIDEST_LINE * _shorter(ink.shape)))
+    widest = max(3, int(WIDEST_LINE * _shorter(ink.shape)) | 1)  # odd, as a window with a middle is
     across, *is_ruled = ruling(ink, widest)
     upright, *is_squared = ruling((ink - across).T, widest)
     without = ink - across - upright.T
@@ -51,8 +53,8 @@ def grey_of(image, largest):
     longer = max(image.size)
     scale = largest / longer if longer > largest else max(1, SMALLEST / longer)
     size = [max(1, round(side * scale)) for side in image.size]
-    pixels = np.asarray(image.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC))
-    return (pixels[..., 0] + np.add(pixels[..., 1], pixels[..., 2], dtype=np.float32)) / 3  # mean() is much slower
+    grey = np.asarray(image.reduce(max(1, int(1 / scale))).convert("L"), np.float32)
+    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC).clip(0, 255)
 
 
 def ink_and_noise(grey):
@@ -61,7 +63,7 @@ def ink_and_noise(grey):
     The first two are float32 [height, width]. For the noise a quarter of the pixels is enough; a third is paper.
     """
     grey = dark_on_light(grey)
-    smooth = ndimage.gaussian_filter(grey, 0.6)
+    smooth = cv2.GaussianBlur(grey, (5, 5), 0.6, borderType=cv2.BORDER_REFLECT)
     ink = paper(grey) - smooth
     return smooth, ink, 1.4 * np.percentile(np.abs(ink[::2, ::2]), 30)
 
@@ -69,25 +71,25 @@ def ink_and_noise(grey):
 def dark_on_light(grey):
     """Inverts chalk on a board, where what differs from the border is lighter. grey: float32 [height, width]."""
     ground = np.median(border(grey))
-    darkest, lightest = np.percentile(grey, [0.1, 99.9])
+    darkest, lightest = np.percentile(grey[::2, ::2], [0.1, 99.9])
     return 255 - grey if lightest - ground > 1.2 * (ground - darkest) else grey
 
 
 def paper(grey):
     """The paper behind dark strokes, in uneven light: what is left when they are closed, and it changes slowly."""
     size = [max(1, side // COARSE) for side in grey.shape]
-    coarse = np.asarray(Image.fromarray(grey).resize(size[::-1], Image.Resampling.BOX))
+    coarse = cv2.resize(grey, size[::-1], interpolation=cv2.INTER_AREA)
     reach = max(1, int(_shorter(size) * WIDEST_STROKE / 2))
+    window = np.ones([2 * reach + 1, 2 * reach + 1], np.uint8)
     # What is at the border goes on beyond it, so that a table is too wide for a stroke; but for what reaches no corner.
     closed, mirrored = (
-        ndimage.grey_closing(np.pad(coarse, reach, mode=mode), size=2 * reach + 1)[reach:-reach, reach:-reach]
+        cv2.morphologyEx(np.pad(coarse, reach, mode=mode), cv2.MORPH_CLOSE, window)[reach:-reach, reach:-reach]
         for mode in ("edge", "symmetric")
     )
-    labels, _ = ndimage.label(mirrored - closed > LEAST_CONTRAST)
+    _, labels = cv2.connectedComponents(np.uint8(mirrored - closed > LEAST_CONTRAST), connectivity=4)
     strokes = (labels > 0) & ~np.isin(labels, labels[[0, 0, -1, -1], [0, -1, 0, -1]])
-    closed[strokes] = mirrored[strokes]
-    smooth = ndimage.gaussian_filter(closed, 1, mode="nearest")
-    return np.asarray(Image.fromarray(smooth.astype(np.float32)).resize(grey.shape[::-1], Image.Resampling.BICUBIC))
+    smooth = cv2.GaussianBlur(np.where(strokes, mirrored, closed), (9, 9), 1, borderType=cv2.BORDER_REPLICATE)
+    return cv2.resize(smooth, grey.shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 
 def _shorter(size):
@@ -104,24 +106,26 @@ def ruling(ink, widest):
     """
     height, width = ink.shape
     starts = np.linspace(0, width, min(width, PARTS), endpoint=False).astype(int)
-    sizes = np.diff(starts, append=width)
+    sizes = np.diff(starts, append=width).astype(np.float32)
     parts = np.arange(len(starts))
     # A line may be a pixel off the slopes that are tried.
-    means = ndimage.maximum_filter1d(np.add.reduceat(ink, starts, axis=1) / sizes, 3, axis=0)
+    means = _highest(np.add.reduceat(ink, starts, axis=1) / sizes, 3)
     slopes, lacking = np.linspace(-0.12, 0.12, 17), int(len(starts) * LACKING)
     reach = math.ceil(slopes[-1] * width / 2)  # rows
-    most = ndimage.maximum_filter1d(means, 2 * reach + 1, axis=0, mode="nearest")
+    most = _highest(means, 2 * reach + 1)
     if np.partition(most, lacking)[:, lacking].max() < LEAST_CONTRAST / 2:  # at once, as most pictures have no lines
         return np.zeros_like(ink), False, False
-    darkest = ndimage.maximum_filter1d(np.maximum.reduceat(ink, starts, axis=1), 3, axis=0)
+    darkest = _highest(np.maximum.reduceat(ink, starts, axis=1), 3)
     rows = np.arange(height)[:, None] + np.round(slopes[:, None, None] * (starts + sizes / 2 - width / 2)).astype(int)
     rows = rows.clip(0, height - 1)  # [slopes, height, parts]
     levels = np.partition(means[rows, parts], lacking, axis=-1)[..., lacking].clip(0)
     best = (levels**2).sum(axis=1).argmax()
     # A thick stroke that runs across is wider, and stays.
-    lines = levels[best] - ndimage.grey_opening(levels[best], widest)
-    several = ndimage.label(lines > lines.max() / 2)[1] >= FEW
-    paler = np.median(darkest[rows[best, lines.argmax()], parts]) < PALE * np.percentile(ink, 99.9)
+    opened = cv2.morphologyEx(levels[best][:, None], cv2.MORPH_OPEN, np.ones([widest, 1], np.uint8))
+    lines = levels[best] - opened[:, 0]
+    dark, _ = cv2.connectedComponents(np.uint8(lines > lines.max() / 2)[:, None])
+    several = dark - 1 >= FEW  # what is between the lines is counted, too
+    paler = np.median(darkest[rows[best, lines.argmax()], parts]) < PALE * np.percentile(ink[::2, ::2], 99.9)
     if lines.max() < LEAST_CONTRAST / 2 or not (several or paler):
         return np.zeros_like(ink), False, False
     rows = np.round(np.arange(height)[:, None] - slopes[best] * (np.arange(width) - width / 2)).astype(int)
@@ -134,15 +138,18 @@ def scrap_of_paper(smooth, ink, noise):
     A scrap fills a rectangle, is of one shade, and has something on it. smooth, ink, noise: of ink_and_noise(). None if
     there is no scrap.
     """
-    labels, count = ndimage.label(_filled(ink > max(LEAST_CONTRAST / 2, NOISE / 2 * noise)))
-    if not count:
+    mask = np.uint8(ink > max(LEAST_CONTRAST / 2, NOISE / 2 * noise))
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)  # with the holes filled
+    if not outlines:
         return None
-    largest = 1 + np.bincount(labels.ravel())[1:].argmax()
-    scrap, box = labels == largest, ndimage.find_objects(labels)[largest - 1]
-    if border(scrap).mean() > 0.3 or np.count_nonzero(scrap) < FULL * _rectangle(scrap[box]):
+    outline = max(outlines, key=cv2.contourArea)
+    if cv2.contourArea(outline) < FULL * math.prod(cv2.minAreaRect(outline)[1]):
         return None
-    inside = ndimage.binary_erosion(scrap, iterations=4)
-    around = ndimage.binary_dilation(scrap, iterations=5) & ~ndimage.binary_dilation(scrap, iterations=2)
+    scrap = cv2.drawContours(np.zeros_like(mask), [outline], -1, 1, cv2.FILLED).view(bool)
+    if border(scrap).mean() > 0.3:
+        return None
+    inside = eroded(scrap, 4)
+    around = _dilated(scrap, 5) & ~_dilated(scrap, 2)
     if np.count_nonzero(inside) < 100 or not around.any():  # pixels
         return None
     shade, darkest, lightest = np.percentile(smooth[inside], [50, 0.5, 99.5])
@@ -153,22 +160,10 @@ def scrap_of_paper(smooth, ink, noise):
 
 def _cut_out(image, scrap, grey):
     """The scrap without its edge, on a plain ground of its own shade: a Pillow image."""
-    kept = Image.fromarray(ndimage.binary_erosion(scrap, iterations=2)).resize(image.size)
-    shade = round(np.median(grey[ndimage.binary_erosion(scrap, iterations=4)]))
+    kept = Image.fromarray(eroded(scrap, 2)).resize(image.size)
+    shade = round(np.median(grey[eroded(scrap, 4)]))
     plain = Image.new("RGB", image.size, (shade,) * 3)
     return Image.composite(image, plain, kept).crop(kept.getbbox())
-
-
-def _filled(mask):
-    """A mask, bool [height, width], with its holes filled: what cannot be reached from the border.
-
-    As ndimage.binary_fill_holes() does it in many small steps.
-    """
-    labels, count = ndimage.label(~mask)
-    outside = np.zeros(count + 1, bool)
-    outside[border(labels)] = True
-    outside[0] = False  # the mask itself
-    return ~outside[labels]
 
 
 def border(values):
@@ -176,10 +171,15 @@ def border(values):
     return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
 
 
-def _rectangle(mask):
-    """The area of the smallest rectangle, upright or turned, around mask, bool [height, width]."""
-    rows, columns = np.nonzero(mask & ~ndimage.binary_erosion(mask))
-    angles = np.radians(np.arange(0, 90, 2))[:, None]
-    along = np.cos(angles) * columns + np.sin(angles) * rows
-    across = np.cos(angles) * rows - np.sin(angles) * columns
-    return ((np.ptp(along, axis=1) + 1) * (np.ptp(across, axis=1) + 1)).min()
+def eroded(mask, pixels):
+    """A mask, bool [height, width], without what is at its edge, and at that of the picture."""
+    return cv2.erode(np.uint8(mask), CROSS, iterations=pixels, borderValue=0, borderType=cv2.BORDER_CONSTANT).view(bool)
+
+
+def _dilated(mask, pixels):
+    return cv2.dilate(np.uint8(mask), CROSS, iterations=pixels).view(bool)
+
+
+def _highest(values, rows):
+    """The highest of so many rows around each one, float [height, width]."""
+    return cv2.dilate(values, np.ones([rows, 1], np.uint8))

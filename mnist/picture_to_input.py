@@ -8,11 +8,11 @@ import contextlib
 import itertools
 
 from common.errors import UserError
-from mnist.ink import border, find_ink
+from mnist.ink import border, eroded, find_ink
 
+import cv2
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 IMAGE_SIZE, DIGIT_SIZE = 28, 20  # pixels: MNIST's images, and the square in them that a digit fits
 STROKE_WIDTH = 2.7  # pixels, of MNIST's digits: the median of its training images, measured as with_stroke_width() does
@@ -122,32 +122,32 @@ def nearer(image, mask):
 
 def strokes(ink, several=False):
     """The strokes of a digit, or of several: bool [height, width], without dirt and what is at the border."""
-    labels, count = ndimage.label(ink > POSSIBLE, structure=np.ones([3, 3]))
-    sure = np.bincount(labels[ink > SURE], minlength=count + 1) > 0
-    area = np.bincount(labels.ravel()) * sure
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(np.uint8(ink > POSSIBLE))
+    sure = np.bincount(labels[ink > SURE], minlength=count) > 0
+    area = stats[:, cv2.CC_STAT_AREA] * sure
     area[0] = 0  # the paper
-    boxes = ndimage.find_objects(labels)
-    at_border = np.bincount(border(labels), minlength=count + 1)
+    at_border = np.bincount(border(labels), minlength=count)
     if several:  # in a narrow strip a digit may end at the border
-        heights = np.array([0] + [rows.stop - rows.start for rows, _ in boxes])
+        heights = stats[:, cv2.CC_STAT_HEIGHT]
         at_border[(heights > ink.shape[0] / 2) & (at_border < heights / 4)] = 0
     inner = area * (at_border == 0)
     if inner.max() > 0.15 * area.max():  # else the digit itself reaches the border
         area = inner
     if not several:
-        area[1:] *= of_main(boxes, area[1:])
+        area *= of_main(stats, area)
     return (area >= SPECK * area.max())[labels] & (ink > (SURE + POSSIBLE) / 2)
 
 
-def of_main(boxes, area):
+def of_main(stats, area):
     """Which strokes are of the main digit, bool: the largest stroke, and what is near it, or near what is near it.
 
-    boxes: slices of [height, width], one a stroke. area: pixels of each.
+    stats: of cv2.connectedComponentsWithStats(), a row for each stroke. area: pixels of each; 0: none.
     """
-    top, bottom, left, right = np.array([(y.start, y.stop, x.start, x.stop) for y, x in boxes]).T
+    left, top, width, height, _ = stats.T
+    right, bottom = left + width, top + height
     main = area.argmax()
     large = area >= SPECK * area[main]
-    chosen, more = None, np.arange(len(boxes)) == main
+    chosen, more = None, np.arange(len(area)) == main
     while not np.array_equal(chosen, more):
         chosen = more
         box_top, box_left = top[chosen].min(), left[chosen].min()
@@ -164,10 +164,10 @@ def separated(mask):
     low for one, has too little ink, or is wider than four, is left out. Raises UserError if nothing or too much is
     left.
     """
-    labels, _ = ndimage.label(mask, structure=np.ones([3, 3]))
-    columns = [(part[1].start, part[1].stop, i) for i, part in enumerate(ndimage.find_objects(labels), start=1)]
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(np.uint8(mask))
+    columns = [(left, left + width, i) for i, (left, _, width, *_) in enumerate(stats)]
     groups = []  # [left, right, labels]
-    for left, right, i in sorted(columns):
+    for left, right, i in sorted(columns[1:]):
         if groups and groups[-1][1] - left > 0.5 * min(right - left, groups[-1][1] - groups[-1][0]):
             groups[-1][1] = max(groups[-1][1], right)
             groups[-1][2].append(i)
@@ -190,7 +190,7 @@ def _cut(mask, height):
     if width <= WIDE * height:
         return [mask]
     count = max(2, round(width / (0.8 * height)))
-    profile = ndimage.gaussian_filter1d(mask.sum(axis=0).astype(float), 0.03 * height)
+    profile = cv2.GaussianBlur(mask.sum(axis=0, dtype=float)[None], (0, 1), 0.03 * height)[0]
     edges = [0]
     for i in range(1, count):
         middle, reach = width * i / count, 0.3 * width / count
@@ -207,11 +207,11 @@ def with_stroke_width(mask):
     """
     scale = DIGIT_SIZE / max(mask.shape)
     mask = np.pad(mask, int(STROKE_WIDTH / 2 / scale) + 2)  # room to grow
-    outline = np.count_nonzero(mask & ~ndimage.binary_erosion(mask))
+    outline = np.count_nonzero(mask & ~eroded(mask, 1))
     width = 2 * np.count_nonzero(mask) / outline  # pixels: a stroke's outline runs along both of its sides
-    inside = ndimage.distance_transform_edt(mask)
+    inside, outside = (cv2.distanceTransform(np.uint8(m), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for m in (mask, ~mask))
     grow = (STROKE_WIDTH / scale - width) / 2  # on each side
-    outside = ndimage.distance_transform_edt(~mask) - inside
+    outside -= inside
     return cropped(((grow - outside) / max(1, 0.5 / scale) + 0.5).clip(0, 1))
 
 
@@ -219,16 +219,21 @@ def as_mnist(ink):
     """Fits ink [height, width], 0 to 1, into 20×20, and centres it by mass: uint8 [28, 28, 1]."""
     scale = DIGIT_SIZE / max(ink.shape)
     size = [max(1, round(side * scale)) for side in ink.shape]
-    resample = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
-    small = np.asarray(Image.fromarray(ink.astype(np.float32)).resize(size[::-1], resample)).clip(0)
+    small = cv2.resize(ink, size[::-1], interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC).clip(0)
     # The centre of mass falls on pixel 14, as that of MNIST's, as far as the digit then still fits.
     top, left = (
         int(np.clip(round(IMAGE_SIZE / 2 - centre), 0, IMAGE_SIZE - side))
-        for centre, side in zip(ndimage.center_of_mass(small), small.shape, strict=True)
+        for centre, side in zip(centre_of_mass(small), small.shape, strict=True)
     )
     canvas = np.zeros([IMAGE_SIZE, IMAGE_SIZE, 1])
     canvas[top : top + size[0], left : left + size[1], 0] = small / small.max() * 255
     return canvas.astype(np.uint8)
+
+
+def centre_of_mass(ink):
+    """Of ink [height, width]: pixels from the top and from the left."""
+    moments = cv2.moments(ink)
+    return moments["m01"] / moments["m00"], moments["m10"] / moments["m00"]
 
 
 def cropped(ink):

@@ -30,7 +30,6 @@ from common.training import checkpoints, runs
 from mnist import ink, picture_to_input
 
 import numpy as np
-from scipy import ndimage
 
 LARGE = 32  # pixels: longer sides above this are pictures, others have been shrunk already
 
@@ -52,7 +51,7 @@ STEPS = {  # what is switched off: a function of a module, and what takes its pl
     "no second look": (picture_to_input, "nearer", lambda image, mask: None),
     "dirt left in": (picture_to_input, "strokes", lambda value, several=False: value > picture_to_input.SURE),
     "stroke width as it is": (picture_to_input, "with_stroke_width", lambda mask: mask.astype(np.float32)),
-    "box in the middle": (ndimage, "center_of_mass", lambda small: [(side - 1) / 2 for side in small.shape]),
+    "box in the middle": (picture_to_input, "centre_of_mass", lambda small: [(side - 1) / 2 for side in small.shape]),
     "no steps: resized, inverted": (picture_to_input, "digit", resized),
 }
 

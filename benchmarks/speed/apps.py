@@ -3,8 +3,8 @@
     python benchmarks/speed/apps.py             # needs Chromium and its driver for the page
     python benchmarks/speed/apps.py FOLDER      # with the pictures in FOLDER instead of 200 drawn ones
 
-The network is the one that comes with the repository, the device the CPU. The runs of the first part are interleaved:
-`import tensorflow`, the app with one picture, the app with all of them, and again. Prints medians, and the spread.
+The network is the one that comes with the repository, the device the CPU. The runs of the first part take turns: the
+app with one picture, with all of them, with all of them and --no-pictures. Prints medians, and the spread.
 """
 
 import argparse
@@ -62,17 +62,16 @@ def spread(values, unit, digits):
 
 
 def terminal(paths, rounds, folder):
-    """The start of the app, and the cost of each further picture: with an annotated one, and without."""
-    start, further, bare = [], [], []
+    """What one picture takes, with the start, and each further one: with an annotated picture, and without."""
+    first, further, bare = [], [], []
     for _ in range(rounds):
-        importing = seconds(sys.executable, "-c", "import tensorflow")
         one = seconds(*APP, "--output-dir", folder, paths[0])
         everything = seconds(*APP, "--output-dir", folder, *paths)
         answers = seconds(*APP, "--no-pictures", *paths)
-        start.append(one - importing)
+        first.append(one)
         bare.append((answers - one) / (len(paths) - 1) * 1000)
         further.append((everything - one) / (len(paths) - 1) * 1000)
-    print(f"one picture, above import tensorflow   {spread(start, 's', 2)}")
+    print(f"one picture, with the start            {spread(first, 's', 2)}")
     print(f"each of {len(paths) - 1} further pictures           {spread(further, 'ms', 1)}")
     print(f"the same with --no-pictures            {spread(bare, 'ms', 1)}")
 

@@ -9,6 +9,7 @@ from common.command_line import quiet_stderr
 from common.data import pictures
 from common.errors import UserError
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -93,12 +94,10 @@ class Classifier:
         """
         if not self._network.gradient:
             return None
-        from scipy import ndimage  # here, as it takes a while, and exported networks need none
-
         gradients = [self._in_parts(self._network.gradient, view, classes) for view in self._mirrored(images)]
         gradients = [gradients[0], *(mirrored[:, :, ::-1] for mirrored in gradients[1:])]
         size = np.abs(np.mean(gradients, axis=0)).max(axis=-1)
-        size = ndimage.gaussian_filter(size, (0, SMOOTHING, SMOOTHING))
+        size = np.stack([cv2.GaussianBlur(one, (9, 9), SMOOTHING, borderType=cv2.BORDER_REFLECT) for one in size])
         return size / size.max(axis=(1, 2), keepdims=True).clip(1e-12)
 
     def classify(self, images, views, explain=True):

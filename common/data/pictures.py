@@ -30,6 +30,7 @@ MAX_PIXELS = 50_000_000  # that are decoded: an iPhone's HEIC has 48 million; mo
 MAX_JPEG_PIXELS = 120_000_000  # Android phones have up to 108 million; a JPEG is decoded smaller
 FEWER_PIXELS = {"WEBP": 18_000_000, "AVIF": 18_000_000, "progressive JPEG": 40_000_000}  # they take more memory each
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit, whose message says less
+Image.core.set_blocks_max(4)  # of 16 MB, that it keeps: to ask the system for them takes as long as decoding
 os.environ["JPEGMEM"] = "250M"  # libjpeg's limit: of other JPEGs of many scans, too, it would hold all coefficients
 MAX_BYTES, MAX_FIRST_BYTES = 100_000_000, 32_000_000  # of a file; and of what is read to know its size in pixels
 SECONDS = 4  # of a processor, to decode: a few bytes can ask for an hour

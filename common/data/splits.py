@@ -3,7 +3,6 @@
 from common.data.records import PARTS
 
 import numpy as np
-from scipy import sparse
 
 TRAIN, VALIDATION, TEST = range(len(PARTS))
 SHARE = 0.1  # of each class, for validation and for testing
@@ -33,6 +32,8 @@ def groups(images, digests):
             near = (keys[a] == keys[b]) & (np.bitwise_count(hashes[a] ^ hashes[b]) <= BITS) & (digests[a] != digests[b])
             pairs.append(_alike(images, a[near], b[near]))
     a, b = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    from scipy import sparse  # here, as it takes a while, and training starts without it
+
     graph = sparse.coo_array((np.ones(len(a)), (a, b)), shape=(len(images), len(images)))
     return sparse.csgraph.connected_components(graph, directed=False)[1]
 
