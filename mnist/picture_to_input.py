@@ -232,8 +232,7 @@ def as_mnist(ink):
 
 def centre_of_mass(ink):
     """Of ink [height, width]: pixels from the top and from the left."""
-    moments = cv2.moments(ink)
-    return moments["m01"] / moments["m00"], moments["m10"] / moments["m00"]
+    return [np.average(np.arange(len(mass)), weights=mass) for mass in (ink.sum(axis=1), ink.sum(axis=0))]
 
 
 def cropped(ink):

@@ -164,6 +164,12 @@ def test_a_stroke_of_few_pixels_does_not_vanish(height, width):
     assert ink.max() > 0.5 and picture_to_input.as_mnist(ink).max() == 255
 
 
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_a_stem_of_few_pixels_is_in_the_middle(width):
+    rows, columns, _ = np.nonzero(picture_to_input.as_mnist(np.ones([40, 2 * width])))  # fit to 20 by width
+    assert abs(rows.mean() - 14) <= 0.5 and abs(columns.mean() - 14) <= 0.5
+
+
 @pytest.mark.parametrize("color", [(20, 30, 160), (190, 20, 30), (20, 120, 40)])
 def test_coloured_ink_on_coloured_paper(color):
     image = Image.new("RGB", (300, 360), (245, 225, 130))
