@@ -12,7 +12,7 @@ from common.command_line import quiet_stderr
 
 def _import_tensorflow():
     # TensorFlow would import these where they are installed; the first brings all of Keras, a third of the time.
-    absent = [name for name in ("keras.src.optimizers", "jax") if sys.modules.setdefault(name, None) is None]
+    absent = [name for name in ("keras.src.optimizers", "jax", "scipy") if sys.modules.setdefault(name, None) is None]
     gc.disable()  # what is imported stays, and the search for garbage in it takes a fifth of the time
     import tensorflow.compat.v1 as tf
 

@@ -207,8 +207,8 @@ def with_stroke_width(mask):
     """
     scale = DIGIT_SIZE / max(mask.shape)
     mask = np.pad(mask, int(STROKE_WIDTH / 2 / scale) + 2)  # room to grow
-    outline = np.count_nonzero(mask & ~eroded(mask, 1))
-    width = 2 * np.count_nonzero(mask) / outline  # pixels: a stroke's outline runs along both of its sides
+    outline = int(np.count_nonzero(mask & ~eroded(mask, 1)))
+    width = 2 * int(np.count_nonzero(mask)) / outline  # pixels: a stroke's outline runs along both of its sides
     inside, outside = (cv2.distanceTransform(np.uint8(m), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for m in (mask, ~mask))
     grow = (STROKE_WIDTH / scale - width) / 2  # on each side
     outside -= inside

@@ -161,12 +161,12 @@ def test_strokes_get_the_width_of_mnist_whatever_the_pen_and_the_resolution(widt
 def test_a_stroke_of_few_pixels_does_not_vanish(height, width):
     """To be as wide as MNIST's it would have to be thinner than a pixel."""
     ink = picture_to_input.with_stroke_width(np.ones([height, width], bool))
-    assert ink.max() > 0.5 and picture_to_input.as_mnist(ink).max() == 255
+    assert ink.dtype == np.float32 and ink.max() > 0.5 and picture_to_input.as_mnist(ink).max() == 255
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
 def test_a_stem_of_few_pixels_is_in_the_middle(width):
-    rows, columns, _ = np.nonzero(picture_to_input.as_mnist(np.ones([40, 2 * width])))  # fit to 20 by width
+    rows, columns, _ = np.nonzero(picture_to_input.as_mnist(np.ones([40, 2 * width], np.float32)))  # fit to 20 by width
     assert abs(rows.mean() - 14) <= 0.5 and abs(columns.mean() - 14) <= 0.5
 
 

@@ -116,12 +116,13 @@ def _titled(text, panel, color=GREY):
     return result
 
 
-@functools.lru_cache(1000)  # most words are on each card, and take long to draw
+@functools.lru_cache(300)  # most words are on each card, and take long to draw
 def _written(text, size, color):
     """A text on white, as high as its font: a Pillow image, not to be changed."""
     font, text = fonts.drawn(text, size)
-    image = Image.new("RGB", (math.ceil(font.getlength(text)), sum(font.getmetrics())), "white")
-    ImageDraw.Draw(image).text((0, 0), text, color, font)
+    size = math.ceil(font.getlength(text)) + 2, sum(font.getmetrics())  # a letter may stand out a pixel on each side
+    image = Image.new("RGB", size, "white")
+    ImageDraw.Draw(image).text((1, 0), text, color, font)
     return image
 
 
