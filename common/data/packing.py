@@ -19,7 +19,7 @@ from common.errors import UserError, writing
 import msgspec
 import numpy as np
 
-VERSION = 1  # of what packing does with a picture: another one packs again
+VERSION = 2  # of what packing does with a picture: another one packs again
 MOST_CLASSES = 2**16 - 1  # a label has 16 bits
 LEFT_OUT = "left-out.txt"
 
