@@ -141,7 +141,8 @@ def strokes(ink, several=False):
 def of_main(stats, area):
     """Which strokes are of the main digit, bool: the largest stroke, and what is near it, or near what is near it.
 
-    stats: of cv2.connectedComponentsWithStats(), a row for each stroke. area: pixels of each; 0: none.
+    stats: of cv2.connectedComponentsWithStats(): a row for the paper, and one for each stroke. area: pixels of each, 0
+    of what is no stroke.
     """
     left, top, width, height, _ = stats.T
     right, bottom = left + width, top + height
@@ -207,10 +208,10 @@ def with_stroke_width(mask):
     """
     scale = DIGIT_SIZE / max(mask.shape)
     mask = np.pad(mask, int(STROKE_WIDTH / 2 / scale) + 2)  # room to grow
-    outline = int(np.count_nonzero(mask & ~eroded(mask, 1)))
-    width = 2 * int(np.count_nonzero(mask)) / outline  # pixels: a stroke's outline runs along both of its sides
+    outline = np.count_nonzero(mask & ~eroded(mask, 1))
+    width = 2 * np.count_nonzero(mask) / outline  # pixels: a stroke's outline runs along both of its sides
     inside, outside = (cv2.distanceTransform(np.uint8(m), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for m in (mask, ~mask))
-    grow = (STROKE_WIDTH / scale - width) / 2  # on each side
+    grow = np.float32(STROKE_WIDTH / scale - width) / 2  # on each side
     outside -= inside
     return cropped(((grow - outside) / max(1, 0.5 / scale) + 0.5).clip(0, 1))
 

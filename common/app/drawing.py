@@ -109,7 +109,7 @@ def _save(image, path):
 
 
 def _titled(text, panel, color=GREY):
-    title = _written(text, 17, color)
+    title = _rendered(text, 17, color)
     result = Image.new("RGB", (max(panel.width, title.width), HEIGHT), "white")
     result.paste(title, (0, 6))
     result.paste(panel, (0, TITLE))
@@ -117,11 +117,11 @@ def _titled(text, panel, color=GREY):
 
 
 @functools.lru_cache(300)  # most words are on each card, and take long to draw
-def _written(text, size, color):
-    """A text on white, as high as its font: a Pillow image, not to be changed."""
+def _rendered(text, size, color):
+    """A text on white, as high as its font: a Pillow image, not to be changed. size: of the font, pixels."""
     font, text = fonts.drawn(text, size)
-    size = math.ceil(font.getlength(text)) + 2, sum(font.getmetrics())  # a letter may stand out a pixel on each side
-    image = Image.new("RGB", size, "white")
+    width = math.ceil(font.getlength(text)) + 2  # pixels: a letter may stand out by one on each side
+    image = Image.new("RGB", (width, sum(font.getmetrics())), "white")
     ImageDraw.Draw(image).text((1, 0), text, color, font)
     return image
 
@@ -162,7 +162,7 @@ def _bars(probabilities, class_names, side):
     """A bar for each class, the ten most probable ones where there are more."""
     shown = sorted(np.argsort(-probabilities, kind="stable")[:MOST_BARS])
     step = side / len(shown)
-    labels = [_written(fonts.short(class_names[c], LONGEST_NAME), 15, BLACK) for c in shown]
+    labels = [_rendered(fonts.short(class_names[c], LONGEST_NAME), 15, BLACK) for c in shown]
     left = 12 + max(label.width for label in labels)
     full = 200  # pixels, of a bar of 100 %
     image = Image.new("RGB", (left + full + 70, side), "white")
@@ -173,7 +173,7 @@ def _bars(probabilities, class_names, side):
         color = ORANGE if c == probabilities.argmax() else BLUE
         draw.rectangle([left, middle - step * 0.36, max(end, left + 1), middle + step * 0.36], color)
         if probabilities[c] >= 0.001:
-            share = _written(f"{probabilities[c]:.1%}", 15, BLACK)
+            share = _rendered(f"{probabilities[c]:.1%}", 15, BLACK)
             image.paste(share, (round(end + 6), round(middle - share.height / 2)))
     return image
 
