@@ -18,14 +18,10 @@ from common import command_line
 from common.data import datasets
 from common.training import testing
 
-HELP = "the mean over six views of an image: as it is, moved by a pixel either way, and all mirrored; takes longer"
-
 
 def main():
-    parser = testing.parser(__doc__, NETWORKS, datasets.CIFAR10)
-    parser.add_argument("--tta", action="store_true", help=HELP)
-    args = parser.parse_args()
-    testing.test_checkpoints("cifar10", args, forward, NETWORKS, datasets.CIFAR10, args.tta)
+    args = testing.parser(__doc__, NETWORKS, datasets.CIFAR10).parse_args()
+    testing.test_checkpoints("cifar10", args, forward, NETWORKS, datasets.CIFAR10)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python mnist/test.py           # beside the trainer, from another terminal; ends when the trainer has finished
     python mnist/test.py --once    # the newest checkpoint only
+    python mnist/test.py --tta     # test-time augmentation: the mean of five views of each image
     python mnist/test.py --raw     # the weights themselves instead of their moving averages, to compare
 
 Tests the run that was started last, or the last one of a --network or --dataset.

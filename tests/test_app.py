@@ -103,6 +103,8 @@ def test_folders_globs_and_a_sheet(call, trained, tmp_path):
     (tmp_path / "void").mkdir()
     status, _, err = call(app.main, *trained[1], tmp_path / "void")
     assert status == 1 and err == f"error: {tmp_path / 'void'} is a folder without pictures\n"
+    status, _, err = call(app.main, *trained[1], "")
+    assert status == 1 and err.startswith("error: the name of a picture is empty; give ")
 
 
 def test_a_picture_of_the_user_is_never_written_over(call, trained, tmp_path):

@@ -147,9 +147,9 @@ def test_moved_images_are_reflected_at_their_edges(pixels):
     margin = abs(pixels)
     padded = np.pad(images, [(0, 0), (margin, margin), (margin, margin), (0, 0)], "reflect")
     expected = padded[:, margin - pixels : margin - pixels + 5, margin - pixels : margin - pixels + 8]
-    np.testing.assert_array_equal(run_with(None, augmentation.move(tf.constant(images), pixels))[0], expected)
+    np.testing.assert_array_equal(run_with(None, augmentation.move(tf.constant(images), pixels, pixels))[0], expected)
 
 
 def test_an_image_of_a_single_pixel_stays_where_it_is():
     pixel = np.ones([2, 1, 1, 3], np.float32)
-    np.testing.assert_array_equal(run_with(None, augmentation.move(tf.constant(pixel), 1))[0], pixel)
+    np.testing.assert_array_equal(run_with(None, augmentation.move(tf.constant(pixel), 1, -1))[0], pixel)

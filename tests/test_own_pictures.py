@@ -231,9 +231,11 @@ def test_balanced_weights_make_every_class_count_the_same():
 
 def test_mirror_images_are_looked_at_only_if_they_show_the_same(packed):
     recipe = cifar10.forward.NETWORKS["airbench_slim"].RECIPE
-    for mirror, own, expected in ((1, True, True), (0, True, False), (0, False, True)):
+    for mirror, own, channels, expected in (
+        (1, True, 3, True), (0, True, 3, False), (0, False, 3, True), (0, False, 1, False)
+    ):  # fmt: skip
         data = datasets.packed(packed)._replace(folder=str(packed) if own else "")
         run = trainer.describe(
-            "airbench_slim", dataclasses.replace(recipe, mirror=mirror, batch_size=8), data, (1.0,) * 3, (1.0,) * 3
+            "airbench_slim", dataclasses.replace(recipe, mirror=mirror, batch_size=8), data, *[(1.0,) * channels] * 2
         )
         assert run.mirrors == expected

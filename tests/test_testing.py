@@ -5,9 +5,8 @@ import shutil
 import threading
 import time
 
-from cifar10 import backward as cifar10_backward
-from cifar10.forward import NETWORKS as CIFAR10
-from cifar10.forward import forward as cifar10_forward
+import cifar10.backward
+import mnist.backward
 from common import command_line
 from common.data import datasets
 from common.errors import UserError
@@ -185,21 +184,30 @@ def test_the_more_views_of_an_image_the_smaller_the_batch(tiny, monkeypatch):
 
 
 @pytest.mark.slow
-def test_tta_is_the_mean_of_the_logits_of_six_views(tiny_shapes, tmp_path):
-    recipe = dataclasses.replace(CIFAR10["airbench_slim"].RECIPE, batch_size=8)
-    conftest.train(cifar10_backward, tmp_path, tiny_shapes, recipe, 2, "airbench_slim")
-    run = conftest.described("airbench_slim", tiny_shapes, recipe, steps=2)
-    split = tiny_shapes.test
+@pytest.mark.parametrize(
+    "task, data, network, moves, mirrored",
+    [
+        (cifar10, "tiny_shapes", "airbench_slim", [(-1, -1), (1, 1)], True),
+        (mnist, "tiny", "fully_connected", [(-1, 0), (1, 0), (0, -1), (0, 1)], False),
+    ],
+)
+def test_tta_is_the_mean_of_the_logits_of_the_views(request, tmp_path, task, data, network, moves, mirrored):
+    data = request.getfixturevalue(data)
+    recipe = dataclasses.replace(task.forward.NETWORKS[network].RECIPE, batch_size=8)
+    conftest.train(task.backward, tmp_path, data, recipe, 2, network)
+    run = conftest.described(network, data, recipe, steps=2)
+    split, side = data.test, data.test.images.shape[1]
     views = {"plain": split.images}
-    for pixels in -1, 1:
-        around = np.pad(split.images, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
-        views[f"moved by {pixels}"] = around[:, 1 - pixels : 33 - pixels, 1 - pixels : 33 - pixels]
-    views |= {f"{name}, mirrored": images[:, :, ::-1] for name, images in views.items()}
+    around = np.pad(split.images, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
+    for down, right in moves:
+        views[f"moved by {down}, {right}"] = around[:, 1 - down : side + 1 - down, 1 - right : side + 1 - right]
+    if mirrored:
+        views |= {f"{name}, mirrored": images[:, :, ::-1] for name, images in views.items()}
     tested = [(name, datasets.Split(images, split.labels), False) for name, images in views.items()]
     probabilities = {}
     for name, images, tta in [*tested, ("tta", split, True)]:
         paths = [tmp_path / "model.ckpt-2"]
-        [(step, result)] = testing.test(cifar10_forward, run, images, paths, conftest.CPU, tta=tta)
+        [(step, result)] = testing.test(task.forward.forward, run, images, paths, conftest.CPU, tta=tta)
         assert step == 2
         probabilities[name] = result.probabilities
     # Logits add, probabilities multiply.

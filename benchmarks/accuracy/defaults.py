@@ -41,7 +41,7 @@ def measure(task, network, seed, data, args, import_seconds):
         directory = runs.folder(folder / "checkpoints", task, network, data.name)
         run, path = runs.read(directory), checkpoints.latest(directory)
         result = {}
-        for name, tta in (("EMA", False), ("EMA, TTA", True))[: 2 if task == "cifar10" else 1]:
+        for name, tta in ("EMA", False), ("EMA, TTA", True):
             [(_, tested)] = testing.test(forward, run, data.test, [path], runner.CPU, tta=tta)
             result[f"test accuracy ({name}) %"] = 100 * tested.accuracy
         result["training s"] = Path(f"{path}.index").stat().st_mtime - begun

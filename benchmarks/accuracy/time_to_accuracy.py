@@ -11,7 +11,7 @@ often: that costs time, which is counted. With --set, they are as rare as in the
 The checkpoints are linked away as they come and tested afterwards, so that testing takes no time from training. Seconds
 count from the end of the first step. The networks take turns, a seed each, ours first; those of the notes are stopped
 after 10 times what ours took at most, so far, to the higher accuracy. With --limit, each run is stopped after so long.
-The last checkpoint is also tested with --tta, if mirror images were learnt.
+The last checkpoint is also tested with --tta.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def train(network, seed, args, folder, limit):
 
 
 def curve(network, seed, data, args, limit):
-    """[(seconds of training, test accuracy)] of a run's checkpoints; that of the last with --tta, or None."""
+    """[(seconds of training, test accuracy)] of a run's checkpoints; that of the last with --tta."""
     with tempfile.TemporaryDirectory() as temporary:
         folder, task = Path(temporary), args.task
         train(network, seed, args, folder, limit)
@@ -72,7 +72,7 @@ def curve(network, seed, data, args, limit):
         forward = importlib.import_module(f"{task}.forward").forward
         results = testing.test(forward, run, data.test, paths, runner.CPU)
         points = list(zip(seconds, (result.accuracy for _, result in results), strict=True))
-        if not points or not run.recipe.mirror:
+        if not points:
             return points, None
         [(_, last)] = testing.test(forward, run, data.test, paths[-1:], runner.CPU, tta=True)
         return points, last.accuracy

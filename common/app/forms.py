@@ -77,7 +77,7 @@ def graph(forward, run, photos):
             contents = tf.placeholder(tf.string, [None], "bytes")
             views = photos(contents, run)  # [n, views, height, width, channels]
             flat = tf.cast(tf.reshape(views, [-1, *run.image_shape]), tf.float32)
-            each = tf.nn.softmax(evaluation.logits(forward, run, flat, mirrored=True) / run.temperature)
+            each = tf.nn.softmax(evaluation.logits(forward, run, *evaluation.mirrored(run, flat)) / run.temperature)
             mean = tf.reduce_mean(tf.reshape(each, [-1, tf.shape(views)[1], len(run.class_names)]), axis=1)
             signatures["bytes"] = _signature({"bytes": contents}, _outputs(mean, run))
     return signatures

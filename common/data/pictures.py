@@ -57,11 +57,13 @@ def expand(patterns, output_dir=None):
     """The pictures that files, folders and globs name: a list of paths, each once, those of a folder sorted.
 
     A folder gives the files in it and below it whose ending is a picture's, but not hidden ones, nor those below it in
-    output_dir.
+    output_dir. Raises UserError for an empty name, which would be the current folder.
     """
     own = output_dir and Path(output_dir).resolve()
     paths = []
     for pattern in map(str, patterns):
+        if not pattern:
+            raise UserError("the name of a picture is empty; give a file or a folder, such as .")
         path = Path(pattern)
         if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir() raises where it may not look)
             below = _below(path)

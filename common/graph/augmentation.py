@@ -83,9 +83,9 @@ def mirror(images):
     return tf.reverse(images, axis=[2])
 
 
-def move(images, pixels):
-    """Moves each image down and to the right, or back if `pixels` is less than 0; what comes in is reflected."""
-    for axis in 1, 2:
+def move(images, down, right):
+    """Moves each image by so many pixels, up and to the left if they are less than 0; what comes in is reflected."""
+    for axis, pixels in (1, down), (2, right):
         side = images.shape[axis]
         images = tf.gather(images, _reflected(tf.range(side) - pixels, side) % side, axis=axis)  # 0 of a single pixel
     return images

@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 BATCH_SIZE = 1000  # images a run of the graph, at most
 MOST_CURVES = 100  # classes, up to which each gets a curve of precision and recall: of more nobody looks at them
 MOST_CLASSES = 2000  # of a confusion matrix: of more it would be a picture of dots, and fill the memory
+MOST_VIEWS = 6  # of an image, in test-time augmentation
 PIXELS = 1_100_000  # of all views of the images a run of the graph: bounds the memory
 
 
@@ -71,19 +72,32 @@ class Evaluation(NamedTuple):
         return wrong[np.argsort(-self.probabilities[wrong].max(axis=1), kind="stable")][:count]
 
 
-def logits(forward, run, images, mirrored=False, moves=(0,), precision="float32"):
+def logits(forward, run, *views, precision="float32"):
     """The logits of images in 0–255, float32 [n, height, width, channels], by a network that does not train.
 
-    forward: the task's. run: runs.Run. mirrored: the mean over an image and its mirror image; where mirror images do
-    not show the same, as of letters, there is none. moves: the mean over the image moved by each of so many pixels
-    along its diagonal; 0 is the image itself. precision: in which the network computes.
+    forward: the task's. run: runs.Run. views: the images; where there are more views of them, the mean over these.
+    precision: in which the network computes.
     """
-    views = [augmentation.move(images, pixels) if pixels else images for pixels in moves]
-    if mirrored and run.mirrors:
-        views += [augmentation.mirror(images) for images in views]
     x = batches.standardize(tf.concat(views, axis=0), run.image_mean, run.image_std, precision)
     result = forward(x, False, None, run.network, len(run.class_names))
     return tf.add_n(tf.split(result, len(views))) / len(views) if len(views) > 1 else result
+
+
+def mirrored(run, images):
+    """Images, and their mirror images where those show the same class: a list of views. run: runs.Run."""
+    return [images, augmentation.mirror(images)] if run.mirrors else [images]
+
+
+def augmented(run, images):
+    """The views of test-time augmentation, at most MOST_VIEWS: a list. run: runs.Run.
+
+    The images, the same moved by a pixel along the diagonal, either way, and all three mirrored. Where mirror images do
+    not show the same class: the images, and the same moved by a pixel up, down, left and right. Validation images chose
+    both: docs/cifar10.md and docs/performance.md.
+    """
+    moves = ((-1, -1), (1, 1)) if run.mirrors else ((-1, 0), (1, 0), (0, -1), (0, 1))
+    views = [images, *(augmentation.move(images, *pixels) for pixels in moves)]
+    return [each for view in views for each in mirrored(run, view)]
 
 
 def calibrated(forward, run, images):

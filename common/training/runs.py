@@ -71,8 +71,11 @@ class Run(Generic[R]):
 
     @property
     def mirrors(self):
-        """Whether a mirror image shows the same class: of pictures of one's own, as letters, only the recipe knows."""
-        return bool(self.recipe.mirror or not self.dataset_folder)
+        """Whether a mirror image shows the same class: of photos, but not of digits.
+
+        Of pictures of one's own, which may be letters, only the recipe knows.
+        """
+        return bool(self.recipe.mirror or not self.dataset_folder and self.image_shape[2] == 3)
 
     def is_validated(self, step):
         """Whether there is a validation at a step: where a signal stops the run, there is none."""

@@ -15,7 +15,6 @@ import tensorflow.compat.v1 as tf
 
 MOST_CLASSES = 20  # whose accuracy is printed
 NONE = 2.0  # stands for the accuracy of a class without images, and sorts last
-TTA_MOVES = (0, -1, 1)  # pixels; chosen by validation images: docs/cifar10.md
 
 
 def parser(description, networks, family):
@@ -34,6 +33,10 @@ def parser(description, networks, family):
     )
     result.add_argument("--raw", action="store_true", help="the weights themselves, not their moving averages")
     result.add_argument(
+        "--tta", action="store_true",
+        help="test-time augmentation: the mean over an image and five moved by a pixel, or mirrored; takes longer",
+    )
+    result.add_argument(
         "--projector", action="store_true",
         help=f"at the end show {projector.COUNT:,} images as points in TensorBoard's projector",
     )
@@ -44,19 +47,18 @@ def test(forward, run, split, paths, device_name, *, raw=False, tta=False, skip_
     """Evaluates a network on a split, with the weights of one checkpoint after the other.
 
     forward: the task's. run: runs.Run. split: datasets.Split. paths: iterable of checkpoints.
-    raw: the weights themselves, not their moving averages. tta: test-time augmentation, the mean of the logits of an
-    image, of the same moved by TTA_MOVES, and of the mirror images of these. skip_unreadable: tell of a checkpoint that
-    is gone or not whole, and go on, instead of raising restoring.Unreadable.
+    raw: the weights themselves, not their moving averages. tta: test-time augmentation, the mean of the logits of the
+    views that evaluation.augmented() gives. skip_unreadable: tell of a checkpoint that is gone or not whole, and go on,
+    instead of raising restoring.Unreadable.
     Yields (global step, evaluation.Evaluation) for each.
     """
     with tf.Graph().as_default(), tf.device(device_name):
         data = batches.source(split, "data")
-        moves = TTA_MOVES if tta else (0,)
 
         def network(images):
-            return evaluation.logits(forward, run, images, mirrored=tta, moves=moves)
+            return evaluation.logits(forward, run, *(evaluation.augmented(run, images) if tta else [images]))
 
-        evaluate = evaluation.evaluator(data, network, views=len(moves) * (1 + tta))
+        evaluate = evaluation.evaluator(data, network, views=evaluation.MOST_VIEWS if tta else 1)
         global_step = tf.train.get_or_create_global_step()
         variables = restoring.averages(run, raw)
         saver = tf.train.Saver(variables)
@@ -74,10 +76,10 @@ def test(forward, run, split, paths, device_name, *, raw=False, tta=False, skip_
                     yield session.run(global_step), evaluate(session)
 
 
-def test_checkpoints(task, args, forward, networks, family, tta=False):
+def test_checkpoints(task, args, forward, networks, family):
     """Tests what the flags ask for; prints each accuracy as it comes in, at the end that of each class, and logs them.
 
-    task: its name. forward, networks: from its forward.py. family: of data sets. tta: as for test().
+    task: its name. forward, networks: from its forward.py. family: of data sets.
     """
     device_name = device.resolve(args.device)
     if args.checkpoint:
@@ -87,8 +89,6 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
         directory = checkpoints.newest(args.checkpoint_dir, task, args.network, args.dataset, wait=not args.once)
         paths = [checkpoints.named(directory)] if args.once else checkpoints.follow(directory, args.interval)
     run = runs.read(directory, networks)
-    if tta and not run.mirrors:
-        raise UserError("--tta looks at mirror images, too, and this network was not trained on such")
     data = datasets.load(family, args.on or run.dataset, args.data_dir, "" if args.on else run.dataset_folder)
     if data.class_names != run.class_names:
         where = f"--on {args.on}" if args.on else directory / "run.json"
@@ -101,13 +101,13 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
     split = getattr(data, args.split)
 
     print(f"{run.title}: {len(split.labels):,} {args.split} images of {data.title}", flush=True)
-    measured = ", ".join(["raw weights" if args.raw else "EMA", *(["TTA"] if tta else []), data.title])
-    name = "-".join(filter(None, [args.split, "raw" if args.raw else "", "tta" if tta else "", args.on and data.name]))
+    measured = ", ".join(["raw weights" if args.raw else "EMA", *(["TTA"] if args.tta else []), data.title])
+    name = "-".join(filter(None, [args.split, args.raw and "raw", args.tta and "tta", args.on and data.name]))
     log_dir = runs.log_folder(args.log_dir, args.checkpoint_dir, task, directory) / name
     log = evaluation.Log(log_dir, split.images, args.split, data.class_names, only_point=bool(args.checkpoint))
     following = not (args.once or args.checkpoint)
     result = None
-    tests = test(forward, run, split, paths, device_name, raw=args.raw, tta=tta, skip_unreadable=following)
+    tests = test(forward, run, split, paths, device_name, raw=args.raw, tta=args.tta, skip_unreadable=following)
     try:
         with contextlib.closing(tests):  # a session that is still open when Python ends would hang
             for step, result in tests:
@@ -116,7 +116,7 @@ def test_checkpoints(task, args, forward, networks, family, tta=False):
     finally:  # after Ctrl-C too
         if result:
             # The temperature is for the averaged weights and plain images, and known when the training has ended.
-            if not (following or args.raw or tta or args.on):
+            if not (following or args.raw or args.tta or args.on):
                 print(f"calibration {_calibration(result, run)}")
             print(f"by class    {_by_class(data.class_names, result.class_accuracies())}")
             print(f"log         {command_line.shown(log_dir)}")
