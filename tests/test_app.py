@@ -9,7 +9,7 @@ import sys
 
 from cifar10.forward import forward as cifar10_forward
 from common import command_line
-from common.app import classifier
+from common.app import classifier, drawing
 from common.data import pictures
 from common.training import checkpoints, runs, testing
 from mnist import app, picture_to_input
@@ -19,7 +19,7 @@ import conftest
 import numpy as np
 import pytest
 from helpers import draw_seven
-from PIL import Image
+from PIL import Image, ImageColor
 
 
 def test_app_tells_bad_pictures_and_answers_the_others(call, trained, tmp_path):
@@ -73,6 +73,15 @@ def test_json_and_csv_hold_every_picture(call, trained, tmp_path):
     [line, failed] = csv.DictReader(io.StringIO(out))
     assert status == 1 and failed["error"] == error["error"] and failed["answer"] == ""
     assert line["answer"] == row["answer"] and float(line[row["answer"]]) == row["probability"]
+
+
+def test_an_annotated_picture_has_the_colours_of_the_picture(call, trained, tmp_path):
+    path = draw_seven(tmp_path / "seven.png", paper=(250, 200, 120))
+    call(app.main, *trained[1], "--output-dir", tmp_path / "out", path)
+    card = Image.open(tmp_path / "out" / "seven.png")
+    assert card.getpixel((drawing.MARGIN + 5, drawing.MARGIN + drawing.TITLE + 5)) == (250, 200, 120)
+    colors = {color for _, color in card.getcolors(card.width * card.height)}
+    assert {ImageColor.getrgb(color) for color in (drawing.BLUE, drawing.ORANGE)} <= colors
 
 
 def test_without_pictures_the_answers_are_the_same(call, trained, tmp_path):
