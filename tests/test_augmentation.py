@@ -141,13 +141,12 @@ def test_augmented_images_keep_their_labels():
     assert len(set(expected)) > 5
 
 
-@pytest.mark.parametrize("pixels", [-1, 2])
-def test_moved_images_are_reflected_at_their_edges(pixels):
+@pytest.mark.parametrize("down, right", [(-1, -1), (2, 2), (1, -2)])
+def test_moved_images_are_reflected_at_their_edges(down, right):
     images = numbered_pixels(3)[:, :5]
-    margin = abs(pixels)
-    padded = np.pad(images, [(0, 0), (margin, margin), (margin, margin), (0, 0)], "reflect")
-    expected = padded[:, margin - pixels : margin - pixels + 5, margin - pixels : margin - pixels + 8]
-    np.testing.assert_array_equal(run_with(None, augmentation.move(tf.constant(images), pixels, pixels))[0], expected)
+    padded = np.pad(images, [(0, 0), (2, 2), (2, 2), (0, 0)], "reflect")
+    expected = padded[:, 2 - down : 7 - down, 2 - right : 10 - right]
+    np.testing.assert_array_equal(run_with(None, augmentation.move(tf.constant(images), down, right))[0], expected)
 
 
 def test_an_image_of_a_single_pixel_stays_where_it_is():

@@ -130,4 +130,4 @@ def test_unsure_answer_says_so(tiny):
     number = answer(0.9, 0.8, 0.99)
     assert number.text == "000" and number.sure and number.probability == pytest.approx(0.9 * 0.8 * 0.99)
     assert not answer(0.9, 0.3, 0.99).sure
-    assert len(drawing.card(number)) == len(drawing.card(answer(0.9))) == drawing.HEIGHT + 2 * drawing.MARGIN
+    assert drawing.card(number).height == drawing.card(answer(0.9)).height == drawing.HEIGHT + 2 * drawing.MARGIN

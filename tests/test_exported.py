@@ -87,7 +87,7 @@ def test_pages_and_cards_leave_out_what_an_export_cannot_say(here, trained_digit
     for network in session, Forward(session):
         asked = classifier.Classifier(network)
         [answer] = asked.classify([picture], [digit(picture)])
-        widths.append(drawing.card(answer).shape[1])
+        widths.append(drawing.card(answer).width)
         client = Client(page.application("mnist", asked, digit))
         shown.append(client.post("/classify", data=(here / "7.png").read_bytes()).json["items"][0])
     assert widths[1] < widths[0] and shown[0].keys() - shown[1].keys() == {"decided"}

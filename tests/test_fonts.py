@@ -82,7 +82,7 @@ def test_a_card_of_long_names_in_any_script():
     views, saliency = np.zeros([1, 1, 16, 16, 3], np.uint8), np.zeros([1, 16, 16])
     doubtful = np.zeros(1, bool)
     answer = classifier.Answer(Image.new("RGB", (90, 60)), views, probabilities, doubtful, saliency, names)
-    assert drawing.card(answer).shape[1] < 1800
+    assert drawing.card(answer).width < 1800
 
 
 def test_letters_that_no_font_has_bring_no_warning():

@@ -5,8 +5,9 @@
     python benchmarks/accuracy/defaults.py mnist --dataset fashion
     python benchmarks/accuracy/defaults.py mnist --precision bfloat16
 
-Each run is TASK/backward.py in a temporary folder, with its own recipe; its last checkpoint is tested afterwards.
-Training seconds count from the end of the first step to that checkpoint, with all validations and summaries between.
+Each run is TASK/backward.py in a temporary folder, with its own recipe; its last checkpoint is tested afterwards, with
+and without --tta. Training seconds count from the end of the first step to that checkpoint, with all validations and
+summaries between.
 
 Prints a line per run, and a table with the mean and the spread.
 """

@@ -61,7 +61,7 @@ def train(network, seed, args, folder, limit):
 
 
 def curve(network, seed, data, args, limit):
-    """[(seconds of training, test accuracy)] of a run's checkpoints; that of the last with --tta."""
+    """[(seconds of training, test accuracy)] of a run's checkpoints; that of the last with --tta, or None."""
     with tempfile.TemporaryDirectory() as temporary:
         folder, task = Path(temporary), args.task
         train(network, seed, args, folder, limit)

@@ -50,7 +50,7 @@ def answer(task, args, find, reader, tta=False):
     find: a function without arguments: exported.find() or trained.find() of what the flags ask for.
     reader(reading, size), as run.json has them: a function of a Pillow image that gives what the network takes, uint8
     [items, views, height, width, channels]; may raise UserError. A picture that cannot be used is reported, the others
-    are still classified, and the status is 1.
+    are still classified, and the status is 1. Raises UserError for flags that do not go together, and an empty name.
     """
     if bool(args.pictures) == args.serve:
         raise UserError("name the pictures to classify, or --serve for a page in the browser; one of the two")
@@ -74,9 +74,9 @@ def answer(task, args, find, reader, tta=False):
     table = not (args.json or args.csv)
     print(who, file=sys.stdout if table else sys.stderr)
     output_dir = args.output_dir or logs / "app"
+    paths = pictures.expand(args.pictures, output_dir)
     if not args.no_pictures:
         output_dir.mkdir(parents=True, exist_ok=True)
-    paths = pictures.expand(args.pictures, output_dir)
     names = _Names(output_dir, paths, replace=not args.output_dir)
     width = max(len(printable(path)) for path in paths)
     rows = []

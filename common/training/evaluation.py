@@ -97,7 +97,9 @@ def augmented(run, images):
     """
     moves = ((-1, -1), (1, 1)) if run.mirrors else ((-1, 0), (1, 0), (0, -1), (0, 1))
     views = [images, *(augmentation.move(images, *pixels) for pixels in moves)]
-    return [each for view in views for each in mirrored(run, view)]
+    views = [each for view in views for each in mirrored(run, view)]
+    assert len(views) <= MOST_VIEWS
+    return views
 
 
 def calibrated(forward, run, images):

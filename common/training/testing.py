@@ -34,7 +34,7 @@ def parser(description, networks, family):
     result.add_argument("--raw", action="store_true", help="the weights themselves, not their moving averages")
     result.add_argument(
         "--tta", action="store_true",
-        help="test-time augmentation: the mean over an image and five moved by a pixel, or mirrored; takes longer",
+        help="test-time augmentation: the mean over an image, moved by a pixel, and mirrored if that shows the same",
     )
     result.add_argument(
         "--projector", action="store_true",
